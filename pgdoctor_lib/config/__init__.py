@@ -1,0 +1,61 @@
+"""What the user wants: one table of options, read from a file and the environment.
+
+`load.load()` gives a `Config`: immutable, complete and valid; nothing downstream checks it again.
+Every error names the file, the line and the key. Only the standard library, PyYAML and libpq's
+own DSN parser come in here.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.secret import Secret
+
+
+@dataclass(frozen=True)
+class Target:
+    """One configured database. `interval_s` in seconds; `limit`: top queries in a snapshot."""
+
+    name: str
+    dsn: Dsn
+    interval_s: float = 300.0
+    limit: int = 20
+    tags: tuple[str, ...] | dict[str, str] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Where undelivered snapshots lie (`path`), and how much of them (bytes, seconds)."""
+
+    path: str
+    max_bytes: int = 256 * 1024**2
+    max_age_s: float = 7 * 86400.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where snapshots go. Exactly one of `token` and `token_file` is set; `timeout_s` bounds one exchange."""
+
+    url: str
+    token: Secret | None = field(repr=False, default=None)
+    token_file: str | None = None
+    ca_file: str | None = None
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that the agent needs. `databases` holds the enabled ones only, in the file's order.
+
+    `source`: the file's path as it is shown to the user, or None in single-database mode.
+    """
+
+    mode: Literal["single", "multi"]
+    source: str | None
+    endpoint: Endpoint | None
+    databases: tuple[Target, ...]
+    spool: Spool
+    cycle_timeout_s: float = 60.0
+    shutdown_timeout_s: float = 30.0
+    warnings: tuple[str, ...] = ()

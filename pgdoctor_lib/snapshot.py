@@ -1,0 +1,128 @@
+"""The plain middle that everyone shares: what one cycle collected, and its sealed form.
+
+Rows stay the JSON text that the server wrote: `Section.json` goes into the body as it came.
+"""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from pgdoctor_lib.secret import redact
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """One collector's result; `json` is text that the server wrote."""
+
+    name: str
+    json: str
+
+
+@dataclass(frozen=True)
+class CollectorError:
+    """A collector that failed: which, why on one line, and what mends it."""
+
+    collector: str
+    error: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collectors.run` brings home from one database.
+
+    `top_queries` is None where pg_stat_statements could not be read.
+    """
+
+    db_name: str
+    db_version: str
+    sections: tuple[Section, ...] = ()
+    top_queries: str | None = None
+    errors: tuple[CollectorError, ...] = ()
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Who collected: PGDoctor's version, the host's name, the process."""
+
+    version: str
+    hostname: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One cycle of one database. `collected_at` in epoch seconds, `duration_ms` of the collection."""
+
+    snapshot_id: str
+    collected_at: float
+    duration_ms: float
+    agent: Agent
+    name: str
+    tags: tuple[str, ...] | dict[str, str]
+    interval_s: float
+    collected: Collected
+
+    def body(self) -> bytes:
+        """The JSON document of the wire, as UTF-8."""
+        collected = self.collected
+        head = {
+            "schema_version": SCHEMA_VERSION,
+            "snapshot_id": self.snapshot_id,
+            "collected_at": iso_time(self.collected_at),
+            "duration_ms": round(self.duration_ms, 1),
+            "agent": {"version": self.agent.version, "hostname": self.agent.hostname, "pid": self.agent.pid},
+            "database": {"name": self.name, "tags": self.tags, "interval_s": _whole(self.interval_s)},
+            "meta": {"db_name": collected.db_name, "db_version": collected.db_version},
+            "has_pg_stat_statements": collected.top_queries is not None,
+        }
+        errors = [_error(error) for error in collected.errors]
+        sections = ",".join(f"{_json(section.name)}:{section.json}" for section in collected.sections)
+        return (
+            f'{_json(head)[:-1]},"top_queries":{collected.top_queries or "[]"},'
+            f'"sections":{{{sections}}},"findings":[],"errors":{_json(errors)}}}'
+        ).encode("utf-8", "replace")
+
+    def seal(self) -> "Sealed":
+        """The bytes that go to disk and over the wire, the same at every attempt."""
+        return Sealed(self.snapshot_id, self.name, self.body())
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A finished snapshot: nothing changes it from here on."""
+
+    snapshot_id: str
+    name: str
+    body: bytes = field(repr=False)
+
+
+def new_id(wall: float | None = None) -> str:
+    """A time-ordered UUID (RFC 9562, version 7) for the moment `wall` (epoch seconds)."""
+    milliseconds = int((time.time() if wall is None else wall) * 1000) & (1 << 48) - 1
+    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    text = f"{value:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def iso_time(epoch: float) -> str:
+    """ISO 8601 in UTC with milliseconds: 2024-01-15T10:00:00.000Z."""
+    moment = datetime.fromtimestamp(epoch, timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _error(error: CollectorError) -> dict[str, str]:
+    told = {"collector": error.collector, "error": redact(error.error)}
+    return {**told, "hint": error.hint} if error.hint else told
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
