@@ -1,0 +1,158 @@
+"""The lines that people (or, with `--log-format json`, machines) read.
+
+A cycle's line is written whole when its outcome is known, so that greenlets never mix; on a terminal
+in single-database mode it grows as the work goes. A full disk or a closed pipe costs the line, never
+the daemon.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from pgdoctor_lib.config import Config, Target
+from pgdoctor_lib.secret import one_line, redact
+from pgdoctor_lib.snapshot import iso_time
+from pgdoctor_lib.units import format_duration
+
+LogFormat = Literal["text", "json"]
+STDOUT = 1
+
+
+class Output:
+    """Where everything that the daemon says goes. `wall` tells the time of what has no cycle of its own."""
+
+    def __init__(self, config: Config, log_format: LogFormat, wall: Callable[[], float]) -> None:
+        self.single = config.mode == "single"
+        self.json = log_format == "json"
+        self.terminal = os.isatty(STDOUT)
+        self._wall = wall
+        self._open_line: CycleLine | None = None
+
+    def started(self, config: Config) -> None:
+        """The banner, once everything is up."""
+        if self.json:
+            databases = [{"name": target.name, "interval_s": target.interval_s} for target in config.databases]
+            self.event("started", mode=config.mode, config=config.source, databases=databases)
+            return
+        self.write("\n".join(_banner(config)) + "\n\n")
+
+    def stopping(self) -> None:
+        """A signal came."""
+        self.say("Received shutdown signal, stopping...", "stopping", lead="\n" if self.terminal else "")
+
+    def stopped(self) -> None:
+        """The last line."""
+        self.say("Daemon stopped gracefully.", "stopped")
+
+    def note(self, text: str, target: Target | None = None, *, level: str = "info") -> None:
+        """One more thing worth knowing: a warning, a retry, what became of the backlog."""
+        line = one_line(text)
+        if self.json:
+            self.event("note", level=level, message=line, **({"database": target.name} if target else {}))
+        else:
+            self.write(f"{self.prefix(self._wall(), target)} {line}\n")
+
+    def cycle(self, number: int, target: Target, started_at: float) -> "CycleLine":
+        """The line of one cycle, which `started_at` (wall clock) gives its time."""
+        line = CycleLine(self, number, target, started_at)
+        if self.single and self.terminal and not self.json:
+            self.write(line.text)
+            self._open_line = line
+        return line
+
+    def grow(self, line: "CycleLine", text: str) -> None:
+        """Show `text`, which the line just got, where the line is being written as the work goes."""
+        if self._open_line is line:
+            self.write(text, closes=False)
+
+    def finish(self, line: "CycleLine", text: str) -> None:
+        """The outcome: the rest of a line that grew, else the whole line."""
+        grew = self._open_line is line
+        self._open_line = None
+        self.write(f"{text}\n" if grew else f"{line.text}{text}\n")
+
+    def prefix(self, wall: float, target: Target | None) -> str:
+        """`[2024-01-15 10:00:00]`, local time, and `[production]` where there are several."""
+        stamp = time.strftime("[%Y-%m-%d %H:%M:%S]", time.localtime(wall))
+        return stamp if target is None or self.single else f"{stamp} [{one_line(target.name, 100)}]"
+
+    def say(self, text: str, event: str, *, lead: str = "") -> None:
+        """A line without a time."""
+        if self.json:
+            self.event(event)
+        else:
+            self.write(f"{lead}{text}\n")
+
+    def event(self, event: str, *, level: str = "info", at: float | None = None, **fields: object) -> None:
+        """One JSON object a line."""
+        record = {"time": iso_time(self._wall() if at is None else at), "level": level, "event": event, **fields}
+        self.write(redact(json.dumps(record, ensure_ascii=True)) + "\n")
+
+    def write(self, text: str, *, closes: bool = True) -> None:
+        """All of `text` at once; a line that was growing is ended first."""
+        if closes and self._open_line is not None:
+            text = f"\n{text}"
+            self._open_line = None
+        data = text.encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(STDOUT, data) :]
+
+
+class CycleLine:
+    """`[time] [production] Collecting #1... uploading... ✓ (id=abc123)`, as it comes about."""
+
+    def __init__(self, output: Output, number: int, target: Target, started_at: float) -> None:
+        self._output = output
+        self._number = number
+        self._target = target
+        self._started_at = started_at
+        what = "snapshot " if output.single else ""
+        self.text = f"{output.prefix(started_at, target)} Collecting {what}#{number}..."
+
+    def uploading(self) -> None:
+        """The snapshot is collected and kept."""
+        self._output.grow(self, " uploading...")
+        self.text += " uploading..."
+
+    def retry(self, attempt: int, attempts: int, wait_s: float, cause: str) -> None:
+        """An attempt failed, and another one comes."""
+        self._output.note(
+            f"Retry attempt {attempt}/{attempts} in {format_duration(wait_s)}: {cause}", self._target, level="warning"
+        )
+
+    def delivered(self, receipt_id: str | None) -> None:
+        """The endpoint has it."""
+        self._done(f" ✓ (id={one_line(receipt_id, 100)})" if receipt_id else " ✓", ok=True, id=receipt_id)
+
+    def failed(self, what: str, cause: str) -> None:
+        """`what`: "collection failed" or "upload failed"; `cause`: the shortest true one."""
+        self._done(f" ✗ {what}: {one_line(cause)}", ok=False, error=f"{what}: {one_line(cause)}")
+
+    def _done(self, text: str, *, ok: bool, **fields: object) -> None:
+        if self._output.json:
+            self._output.event(
+                "cycle", level="info" if ok else "error", at=self._started_at,
+                database=self._target.name, cycle=self._number, ok=ok, **fields,
+            )  # fmt: skip
+        else:
+            self._output.finish(self, text)
+
+
+def _banner(config: Config) -> list[str]:
+    if config.mode == "single":
+        interval = format_duration(config.databases[0].interval_s)
+        return [f"pgdoctor daemon started (single-database mode, interval: {interval})", "Press Ctrl+C to stop"]
+    count = len(config.databases)
+    names = [f"  - {one_line(target.name, 100)} (interval: {format_duration(target.interval_s)})" for target in config.databases]
+    return [
+        f"Loaded config from: {one_line(config.source or '')}",
+        f"pgdoctor daemon started (multi-database mode, {count} database{'s' if count != 1 else ''})",
+        "Databases:",
+        *names,
+        "",
+        "Press Ctrl+C to stop",
+    ]

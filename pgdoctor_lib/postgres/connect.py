@@ -1,0 +1,227 @@
+"""The only door to a server: sessions that are bounded in time, read-only, and leave nothing behind.
+
+libpq's own `connect_timeout`, host list and resolver do not cooperate with greenlets: names are looked
+up first, then every address is tried alone, each under its own deadline, with `host` (for the
+certificate and ~/.pgpass) and `hostaddr` (for the socket) both given.
+"""
+
+import contextlib
+import random
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+
+import psycopg2
+import psycopg2.extensions
+
+from pgdoctor_lib.config.dsn import Dsn, Host
+from pgdoctor_lib.deadline import deadline
+from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
+from pgdoctor_lib.postgres.server import FACTS_SQL, Facts, parse_facts, require_supported
+from pgdoctor_lib.secret import one_line
+
+CONNECT_TIMEOUT_S = 5.0
+CANCEL_TIMEOUT_S = 2.0
+LOCK_TIMEOUT_MS = 100
+_GRACE_S = 2.0  # what the server gets to end a statement by itself before the client gives up on it
+_PLAIN_OIDS = (16, 20, 21, 23, 26, 114, 700, 701, 1700, 3802)
+_PLAIN = psycopg2.extensions.new_type(_PLAIN_OIDS, "PLAIN", lambda value, cursor: value)
+
+Row = tuple[str | None, ...]
+
+
+class Session:
+    """One connection to one database. Not shared between greenlets."""
+
+    def __init__(self, connection: "psycopg2.extensions.connection", dsn: Dsn, host: Host) -> None:
+        self._connection = connection
+        self._dsn = dsn
+        self._host = host
+        self._backend_pid = 0
+        self.facts = self._read_facts()
+        self._backend_pid = self.facts.backend_pid
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session; whatever it was doing is rolled back."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self, statement_timeout_s: float = 5.0) -> Iterator[None]:
+        """A read-only transaction with session limits that end with it, so that a pooler's next client sees none.
+
+        One round trip opens it: BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`.
+        """
+        self._statement_timeout_s = statement_timeout_s
+        self.query(self._opening(statement_timeout_s))
+        try:
+            yield
+        except BaseException:
+            if not self._connection.closed:
+                with contextlib.suppress(DatabaseError):
+                    self.query("ROLLBACK")
+            raise
+        self.query("COMMIT")
+
+    def query(self, sql: str, params: Sequence[object] | None = None) -> list[Row]:
+        """All rows of one statement, every value as PostgreSQL's text (None for NULL).
+
+        `DatabaseError` carries the SQLSTATE. When the wait is cut short, the server is told to cancel.
+        """
+        limit_s = self._statement_timeout_s + _GRACE_S
+        try:
+            with deadline(limit_s, "the query"), self._connection.cursor() as cursor:
+                cursor.execute(sql, params)
+                return [tuple(map(_text, row)) for row in cursor.fetchall()] if cursor.description else []
+        except psycopg2.Error as error:
+            raise _failed(error) from None
+        except BaseException:
+            self._abandon()
+            raise
+
+    _statement_timeout_s = 5.0
+
+    def _read_facts(self) -> Facts:
+        require_supported(self._connection.server_version)
+        with self.transaction():
+            [row] = self.query(FACTS_SQL)
+        return parse_facts(row)
+
+    def _opening(self, statement_timeout_s: float) -> str:
+        timeout_ms = max(1, int(statement_timeout_s * 1000))
+        limits = {
+            "search_path": "pg_catalog",
+            "statement_timeout": str(timeout_ms),
+            "lock_timeout": str(LOCK_TIMEOUT_MS),
+            "idle_in_transaction_session_timeout": str(timeout_ms + 10_000),
+            "jit": "off",
+        }
+        if self._connection.server_version >= 140000:
+            limits["client_connection_check_interval"] = "1000"
+        if self._connection.get_parameter_status("server_encoding") == "SQL_ASCII":
+            limits["client_encoding"] = "SQL_ASCII"
+        settings = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items())
+        return f"BEGIN READ ONLY; SELECT {settings}"
+
+    def _abandon(self) -> None:
+        """The wait was cut short: close the connection, and have the server end what it was doing."""
+        self._connection.close()
+        if self._backend_pid:
+            with contextlib.suppress(DatabaseError, DeadlineExceeded), deadline(CANCEL_TIMEOUT_S, "the cancel"):
+                _cancel(self._dsn, self._host, self._backend_pid)
+
+
+def connect(dsn: Dsn, *, dbname: str | None = None, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Session:
+    """A session with the first host that answers (and is what `target_session_attrs` asks for).
+
+    `connect_timeout_s` bounds each address, `connect_timeout` in the DSN wins over it. Raises
+    `DatabaseError` with the shortest true cause, `UnsupportedServer` before PostgreSQL 12.
+    """
+    if dbname is not None:
+        dsn = replace(dsn, params={**dsn.params, "dbname": dbname})
+    limit_s = dsn.connect_timeout_s or connect_timeout_s
+    failures: dict[str, DatabaseError] = {}
+    for wanted in dsn.passes:
+        for host in _in_order(dsn):
+            try:
+                return _connect_host(dsn, host, wanted, limit_s)
+            except DatabaseError as error:
+                failures[str(host)] = error
+    raise _summary(failures)
+
+
+def _in_order(dsn: Dsn) -> list[Host]:
+    hosts = list(dsn.hosts)
+    if dsn.params.get("load_balance_hosts") == "random":
+        random.shuffle(hosts)
+    return hosts
+
+
+def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float) -> Session:
+    failure = DatabaseError("no address")
+    for address in _addresses(host, limit_s):
+        try:
+            with deadline(limit_s, "the connection"):
+                connection = _open(dsn, replace(host, hostaddr=address), wanted)
+        except psycopg2.Error as error:
+            failure = _failed(error)
+        except DeadlineExceeded:
+            failure = DatabaseError(f"no answer within {limit_s:g} s")
+        else:
+            return _session(connection, dsn, replace(host, hostaddr=address))
+    raise failure
+
+
+def _session(connection: "psycopg2.extensions.connection", dsn: Dsn, host: Host) -> Session:
+    try:
+        return Session(connection, dsn, host)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _open(dsn: Dsn, host: Host, wanted: str) -> "psycopg2.extensions.connection":
+    ours = {"target_session_attrs": wanted, "application_name": "pgdoctor", "client_encoding": "UTF8"}
+    # connect_timeout goes for nothing here: psycogreen's wait does not know it, the deadline does.
+    connection = psycopg2.connect(**dsn.reveal_keywords(host, **ours, connect_timeout=""))
+    connection.autocommit = True
+    psycopg2.extensions.register_type(psycopg2.extensions.BYTES, connection)
+    psycopg2.extensions.register_type(_PLAIN, connection)
+    return connection
+
+
+def _addresses(host: Host, limit_s: float) -> list[str]:
+    """The addresses behind a host name; a socket folder or a literal needs no look-up."""
+    if host.hostaddr or host.is_socket:
+        return [host.hostaddr]
+    try:
+        with deadline(limit_s, "the name look-up"):
+            found = socket.getaddrinfo(host.host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise DatabaseError(f"host name {one_line(host.host, 100)} does not resolve") from None
+    except DeadlineExceeded:
+        raise DatabaseError(f"the look-up of host name {one_line(host.host, 100)} took longer than {limit_s:g} s") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _cancel(dsn: Dsn, host: Host, backend_pid: int) -> None:
+    # Not connection.cancel(): it holds the interpreter's lock while it waits for the postmaster.
+    try:
+        connection = _open(dsn, host, "any")
+    except psycopg2.Error:
+        return
+    with contextlib.closing(connection), contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+        cursor.execute("/* pgdoctor:cancel */ SELECT pg_catalog.pg_cancel_backend(%s)", (backend_pid,))
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None if value is None else str(value)
+
+
+def _failed(error: psycopg2.Error) -> DatabaseError:
+    """libpq's and the server's words, shortened to the cause: no address, no severity, no second line."""
+    lines = [line.strip() for line in str(error).replace("\x00", "").splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    for prefix in ("connection to server", "could not connect to server"):
+        if text.startswith(prefix):
+            text = text.partition(" failed: ")[2] or text
+    text = text.removeprefix("FATAL:").removeprefix("ERROR:").strip()
+    if text.startswith(("Connection ", "No ", "Network ", "Operation ", "Host ", "Permission ")):
+        text = text[0].lower() + text[1:]
+    return DatabaseError(one_line(text, 300), sqlstate=error.pgcode or "")
+
+
+def _summary(failures: dict[str, DatabaseError]) -> DatabaseError:
+    """One error for all hosts: the cause alone where it is the same everywhere."""
+    errors = list(failures.values())
+    if len({error.message for error in errors}) == 1:
+        return errors[0]
+    return DatabaseError(", ".join(f"{one_line(where, 100)}: {error.message}" for where, error in failures.items()))

@@ -1,0 +1,100 @@
+"""What is learnt about a server once a connection, and asked as `facts.has("pg >= 14")`."""
+
+import json
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pgdoctor_lib.errors import UnsupportedServer
+
+OLDEST = 120000
+_CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|<|>|==)\s*([0-9.]+)\s*")
+_COMPARE: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt, "==": operator.eq,
+}  # fmt: skip
+
+FACTS_SQL = """/* pgdoctor:server */
+SELECT current_setting('server_version_num'),
+       split_part(current_setting('server_version'), ' ', 1),
+       current_setting('server_encoding'),
+       pg_is_in_recovery(),
+       current_database(),
+       current_user,
+       r.rolsuper,
+       pg_has_role(r.oid, 'pg_monitor', 'USAGE'),
+       current_setting('pg_stat_statements.max', true) IS NOT NULL,
+       pg_backend_pid(),
+       (SELECT json_object_agg(extname, json_build_array(extversion, nspname))
+          FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace)::text
+  FROM pg_roles r WHERE rolname = current_user"""
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An installed extension: its version (not the server's), and the schema that its objects are in."""
+
+    version: tuple[int, ...]
+    schema: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One server and database as the connected role sees them. `version_num`: 150018 for 15.18."""
+
+    version_num: int
+    version: str
+    server_encoding: str
+    in_recovery: bool
+    db_name: str
+    role: str
+    is_superuser: bool
+    has_pg_monitor: bool
+    pg_stat_statements_loaded: bool
+    backend_pid: int
+    extensions: dict[str, Extension]
+
+    @property
+    def major(self) -> int:
+        """15 for 15.18."""
+        return self.version_num // 10000
+
+    def has(self, condition: str) -> bool:
+        """Whether "pg >= 14", or "pg_stat_statements >= 1.10" (false where it is not installed), holds."""
+        match = _CONDITION.fullmatch(condition)
+        if not match:
+            raise ValueError(f"not a condition: {condition!r}")
+        name, compare, wanted = match.groups()
+        if name == "pg":
+            return _COMPARE[compare]((self.major,), _numbers(wanted))
+        extension = self.extensions.get(name)
+        return extension is not None and _COMPARE[compare](extension.version, _numbers(wanted))
+
+
+def parse_facts(row: tuple[str | None, ...]) -> Facts:
+    """`Facts` from the one row of `FACTS_SQL`."""
+    number, version, encoding, recovery, db_name, role, superuser, monitor, loaded, pid, extensions = (v or "" for v in row)
+    return Facts(
+        version_num=int(number),
+        version=f"PostgreSQL {version}",
+        server_encoding=encoding,
+        in_recovery=recovery == "t",
+        db_name=db_name,
+        role=role,
+        is_superuser=superuser == "t",
+        has_pg_monitor=monitor == "t",
+        pg_stat_statements_loaded=loaded == "t",
+        backend_pid=int(pid),
+        extensions={n: Extension(_numbers(v), schema) for n, (v, schema) in json.loads(extensions or "{}").items()},
+    )
+
+
+def require_supported(version_num: int) -> None:
+    """Raise `UnsupportedServer` for a server older than PostgreSQL 12."""
+    if version_num < OLDEST:
+        major = f"{version_num // 10000}" if version_num >= 100000 else f"{version_num // 10000}.{version_num // 100 % 100}"
+        raise UnsupportedServer(f"PostgreSQL {major} is too old: PGDoctor needs PostgreSQL 12 or later", hint="upgrade the server")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
