@@ -1,0 +1,345 @@
+"""One PostgreSQL cluster of the tests: made, started, asked, stopped, removed.
+
+All clusters of a run lie in one folder, /tmp/pgdoctor-tests-PID, owned by `postgres` when we are root.
+What a killed run left behind is stopped and removed by the next one (`sweep`).
+"""
+
+import atexit
+import os
+import pwd
+import random
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2 import sql as compose
+
+from tests.waiting import wait_for
+
+_ROOT = Path(f"/tmp/pgdoctor-tests-{os.getpid()}")
+_SETTINGS = """
+listen_addresses = '127.0.0.1'
+shared_preload_libraries = 'pg_stat_statements'
+password_encryption = 'scram-sha-256'
+fsync = off
+shared_buffers = '32MB'
+"""
+_HBA = """
+local all,replication postgres trust
+host all,replication postgres 127.0.0.1/32 trust
+local all all scram-sha-256
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+class Server:
+    """A cluster. `postgres` comes in without a password, every other role with one (SCRAM)."""
+
+    alive: ClassVar[list["Server"]] = []
+
+    def __init__(self, major: int, programs: str, folder: Path) -> None:
+        self.major = major
+        self.programs = programs
+        self.folder = folder
+        self.data = folder / "data"
+        self.socket_dir = str(folder)
+        self.log = folder / "server.log"
+        self.port = _free_port()
+        self.running = False
+        self.used = False
+        self.primary: Server | None = None
+
+    def __repr__(self) -> str:
+        return f"<PostgreSQL {self.major} on port {self.port}>"
+
+    @classmethod
+    def create(cls, major: int, programs: str, **settings: object) -> "Server":
+        """Make a cluster and start it, with `settings` in force until the first `restart`."""
+        server = cls(major, programs, _new_folder(major))
+        server._program("initdb", "-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync")
+        server._append("postgresql.conf", f"{_SETTINGS}unix_socket_directories = '{server.socket_dir}'\n")
+        (server.data / "pg_hba.conf").write_text(_HBA)
+        cls.alive.append(server)
+        server.start(**settings)
+        return server
+
+    @classmethod
+    def create_standby(cls, primary: "Server") -> "Server":
+        """Make a streaming hot standby of `primary`, and return when it has caught up."""
+        server = cls(primary.major, primary.programs, _new_folder(primary.major))
+        server.primary = primary
+        slot = server._slot
+        primary.sql("SELECT pg_create_physical_replication_slot(%s, true)", (slot,))
+        with primary._backup():
+            # Files may vanish under cp: the WAL tells what became of them.
+            _run(["sh", "-c", 'cp -a "$0" "$1"; rm -rf "$1"/postmaster.* "$1"/pg_replslot/*', str(primary.data), str(server.data)])
+        source = f"host={primary.socket_dir} port={primary.port} user=postgres"
+        server._append("backup_label", primary._label)
+        server._append(
+            "postgresql.conf",
+            f"unix_socket_directories = '{server.socket_dir}'\nhot_standby_feedback = on\n"
+            f"primary_conninfo = '{source}'\nprimary_slot_name = '{slot}'\n",
+        )
+        server._append("standby.signal", "")
+        cls.alive.append(server)
+        server.start()
+        server.catch_up()
+        return server
+
+    def catch_up(self) -> None:
+        """Wait until this standby has replayed what its primary had written by now."""
+        assert self.primary
+        [(written,)] = self.primary.sql("SELECT pg_current_wal_lsn()")
+        behind = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+        wait_for(lambda: self.sql(behind, (written,))[0][0], f"{self} has not caught up")
+
+    def start(self, **settings: object) -> None:
+        """Start it, with `settings` in force until it stops; returns when it takes connections."""
+        options = [f"-p {self.port}", *(shlex.quote(f"--{name}={value}") for name, value in settings.items())]
+        self._program("pg_ctl", "-l", str(self.log), "-w", "-t", "60", "-o", " ".join(options), "start")
+        self.running = True
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it (smart, fast or immediate)."""
+        if self.running:
+            self._program("pg_ctl", "-m", mode, "-w", "-t", "60", "stop")
+            self.running = False
+
+    def restart(self, **settings: object) -> None:
+        """Stop it and start it with these settings; those of the last start are gone."""
+        self.stop()
+        self.start(**settings)
+
+    def destroy(self) -> None:
+        """Stop it and remove its files."""
+        if self in Server.alive:
+            Server.alive.remove(self)
+        with suppress(RuntimeError):  # a test may have killed it
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.primary and self.primary.running:
+            self._drop_slot(self.primary)
+
+    def dsn(self, dbname: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
+        """A URL over TCP for this server."""
+        self.used = True
+        secret = f":{quote(password, safe='')}" if password else ""
+        return f"postgres://{quote(user, safe='')}{secret}@127.0.0.1:{self.port}/{quote(dbname, safe='')}"
+
+    def connect(self, dbname: str = "postgres", user: str = "postgres", password: str | None = None) -> Any:
+        """An autocommit psycopg2 connection, for the caller to close."""
+        self.used = True
+        connection = psycopg2.connect(
+            host=self.socket_dir, port=self.port, dbname=dbname, user=user, password=password, application_name="tests"
+        )
+        connection.autocommit = True
+        return connection
+
+    def sql(self, statement: Any, params: Sequence[object] | None = None, dbname: str = "postgres", user: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run `statement` in a connection of its own; its rows, where it has any."""
+        connection = self.connect(dbname, user)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, params)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def backends(self, application_name: str) -> list[int]:
+        """The process ids of the backends of that application."""
+        found = self.sql("SELECT pid FROM pg_stat_activity WHERE application_name = %s", (application_name,))
+        return [pid for (pid,) in found]
+
+    def create_database(self, name: str, encoding: str = "UTF8", owner: str = "postgres") -> None:
+        """CREATE DATABASE from template0 in locale C, so that any encoding fits."""
+        statement = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'"
+        self.sql(compose.SQL(statement).format(_name(name), _name(owner), compose.Literal(encoding)))
+
+    def drop_database(self, name: str) -> None:
+        """DROP DATABASE, whoever is in it."""
+        self.sql("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        force = " WITH (FORCE)" if self.major >= 13 else ""
+        self.sql(compose.SQL("DROP DATABASE IF EXISTS {}" + force).format(_name(name)))
+
+    def create_role(self, name: str, password: str | None = None, grants: Sequence[str] = ("pg_monitor",)) -> None:
+        """CREATE ROLE that may log in, a member of the roles in `grants`."""
+        self.sql(compose.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(_name(name), compose.Literal(password)))
+        for grant in grants:
+            self.sql(compose.SQL("GRANT {} TO {}").format(_name(grant), _name(name)))
+
+    def new_database(self) -> "Database":
+        """A database and a role with names of their own; `Database.drop()` removes both."""
+        word = secrets.token_hex(4)
+        made = Database(self, f"db_{word}", f"monitor_{word}", f"pw-{secrets.token_urlsafe(12)}")
+        self.create_role(made.role, made.password)
+        self.create_database(made.name)
+        made.sql("CREATE EXTENSION pg_stat_statements")
+        return made
+
+    @contextmanager
+    def _backup(self) -> Iterator[None]:
+        start, stop = ("pg_backup_start('tests', true)", "pg_backup_stop()")
+        if self.major < 15:
+            start, stop = ("pg_start_backup('tests', true, false)", "pg_stop_backup(false, false)")
+        connection = self.connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {start}")
+                yield
+                cursor.execute(f"SELECT labelfile FROM {stop}")
+                [(self._label,)] = cursor.fetchall()
+        finally:
+            connection.close()
+
+    def _drop_slot(self, primary: "Server") -> None:
+        drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+        wait_for(lambda: primary.sql(drop, (self._slot,)), f"the slot of {self} is in use")
+
+    @property
+    def _slot(self) -> str:
+        return re.sub(r"\W", "_", self.folder.name).lower()
+
+    def _append(self, name: str, text: str) -> None:
+        with (self.data / name).open("a") as file:
+            file.write(text)
+        shutil.chown(self.data / name, *_owner())
+
+    def _program(self, name: str, *arguments: str) -> None:
+        try:
+            _run([f"{self.programs}/{name}", "-D", str(self.data), *arguments])
+        except subprocess.CalledProcessError as error:
+            log = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else ""
+            raise RuntimeError(f"{name} of PostgreSQL {self.major} failed: {error.stdout}\n{log}") from None
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of one test, and the role that PGDoctor would use there."""
+
+    server: Server
+    name: str
+    role: str
+    password: str
+
+    @property
+    def dsn(self) -> str:
+        """The URL with which PGDoctor comes in."""
+        return self.server.dsn(self.name, self.role, self.password)
+
+    def sql(self, statement: Any, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement there as the superuser."""
+        return self.server.sql(statement, params, dbname=self.name)
+
+    def drop(self) -> None:
+        """Remove database and role."""
+        if self.server.running:
+            self.server.drop_database(self.name)
+            self.server.sql(compose.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(_name(self.role)))
+
+
+def stop_all() -> None:
+    """Stop every server of this run and remove its files."""
+    for server in list(Server.alive):
+        server.primary = None
+        server.destroy()
+    shutil.rmtree(_ROOT, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Stop and remove what a run left behind whose process is gone."""
+    for root in Path("/tmp").glob("pgdoctor-tests-*"):
+        pid = root.name.rpartition("-")[2]
+        if pid.isdigit() and not _is_running(int(pid)) and _is_ours(root):
+            for lock in root.glob("*/data/postmaster.pid"):
+                _end_postmaster(lock)
+            shutil.rmtree(root, ignore_errors=True)
+
+
+atexit.register(stop_all)
+
+
+def _end_postmaster(lock: Path) -> None:
+    pid = int(lock.read_text().split()[0])
+    command = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    if str(lock.parent) in command:
+        os.kill(pid, 3)  # SIGQUIT: the immediate shutdown
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_ours(root: Path) -> bool:
+    return not root.is_symlink() and root.stat().st_uid in (os.getuid(), _account().pw_uid)
+
+
+def _account() -> pwd.struct_passwd:
+    """Who runs the servers: PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return pwd.getpwuid(os.getuid())
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def _owner() -> tuple[int, int]:
+    return _account().pw_uid, _account().pw_gid
+
+
+def _new_folder(major: int) -> Path:
+    folder = _ROOT / f"pg{major}-{secrets.token_hex(3)}"
+    for each in (_ROOT, folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+        shutil.chown(each, *_owner())
+    return folder
+
+
+def _run(command: list[str]) -> None:
+    user: dict[str, Any] = {}
+    if os.getuid() == 0:
+        user = {"user": _account().pw_uid, "group": _account().pw_gid, "extra_groups": []}
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    # A file, not a pipe: the server that pg_ctl leaves running would hold a pipe open.
+    with tempfile.TemporaryFile("w+") as output:
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        done = subprocess.run(command, cwd="/", env=environment, check=False, **streams, **user)
+        output.seek(0)
+        text = output.read()
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, command, text)
+
+
+def _name(name: str) -> compose.Identifier:
+    return compose.Identifier(name)
+
+
+def _free_port() -> int:
+    """A port nobody has, below the range from which the kernel takes those of outgoing connections."""
+    while True:
+        port = random.randrange(15000, 30000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
