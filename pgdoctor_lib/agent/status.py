@@ -1,0 +1,73 @@
+"""What the daemon tells `daemon status`: a small file beside the PID file, written anew after each cycle."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from pgdoctor_lib.agent.pidfile import open_own
+from pgdoctor_lib.errors import DaemonError
+
+_LARGEST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class DatabaseStatus:
+    """One database. Times in epoch seconds; `last_error`: the last cycle's, on one line, None where it went well.
+
+    `spooled`: snapshots that the endpoint has not taken yet.
+    """
+
+    name: str
+    last_delivered: float | None
+    next_due: float
+    last_error: str | None = None
+    spooled: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of the daemon `pid`, which gives its cycles `shutdown_timeout_s` when it is to end."""
+
+    pid: int
+    shutdown_timeout_s: float = 30.0
+    databases: tuple[DatabaseStatus, ...] = ()
+
+
+class StatusFile:
+    """The writer. The file is replaced as a whole, so that a reader never sees half of it; not synced."""
+
+    def __init__(self, path: str, shutdown_timeout_s: float) -> None:
+        self._path = path
+        self._shutdown_timeout_s = shutdown_timeout_s
+
+    def write(self, databases: Iterable[DatabaseStatus]) -> None:
+        """Replace what the file says. A full disk costs the news, never the daemon."""
+        status = Status(os.getpid(), self._shutdown_timeout_s, tuple(databases))
+        new = f"{self._path}.{status.pid}"
+        with contextlib.suppress(OSError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8") as file:
+                json.dump(asdict(status), file)
+            os.replace(new, self._path)
+
+    def remove(self) -> None:
+        """The daemon ends."""
+        for path in (self._path, f"{self._path}.{os.getpid()}"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def read(path: str, pid: int) -> Status:
+    """What the daemon `pid` last wrote; only the PID where it has written nothing (that can be read)."""
+    try:
+        fd = open_own(path, os.O_RDONLY)
+        with open(fd, encoding="utf-8") as file:
+            told = json.loads(file.read(_LARGEST_BYTES))
+        status = Status(told["pid"], told["shutdown_timeout_s"], tuple(DatabaseStatus(**one) for one in told["databases"]))
+    except (OSError, DaemonError, ValueError, KeyError, TypeError):
+        return Status(pid)
+    return status if status.pid == pid else Status(pid)
