@@ -198,7 +198,7 @@ def console_script(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     [packages] = venv.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    _pip("install", "--no-deps", "--prefix", str(venv), "--ignore-installed", str(wheel))
+    _pip("--python", str(venv / "bin" / "python"), "install", "--no-deps", "--ignore-installed", str(wheel))
     return venv / "bin" / "pgdoctor"
 
 
