@@ -1,0 +1,96 @@
+"""What went wrong in the network, in the shortest true words.
+
+The libraries' own texts are not used: they hold addresses of objects, whole URLs, and at times the
+request's headers, the token among them.
+"""
+
+import errno
+import http.client
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+import requests
+import urllib3
+
+from pgdoctor_lib.errors import DeliveryError, Retryable
+from pgdoctor_lib.secret import one_line
+
+_FAMILIES_FOR_GOOD = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidProxyURL,
+    urllib3.exceptions.LocationValueError,
+)
+_BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "connection refused"),
+    (http.client.RemoteDisconnected, "connection closed without an answer"),
+    (ConnectionResetError, "connection reset"),
+    (BrokenPipeError, "connection reset"),
+    (http.client.IncompleteRead, "answer cut short"),
+    (urllib3.exceptions.IncompleteRead, "answer cut short"),
+    (http.client.HTTPException, "not an HTTP answer"),
+    (urllib3.exceptions.InvalidChunkLength, "not an HTTP answer"),
+    (TimeoutError, "timed out"),
+    (urllib3.exceptions.TimeoutError, "timed out"),
+)
+
+
+def explain(error: Exception, timeout_s: float) -> DeliveryError:
+    """The error of our family for one of requests, urllib3, ssl or socket."""
+    if isinstance(error, _FAMILIES_FOR_GOOD):
+        return DeliveryError("the endpoint's URL, or the proxy's, cannot be used")
+    chain = list(_chain(error))
+    if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+        return DeliveryError("CA certificates cannot be used", detail=_os_words(error))
+    through = "proxy: " if any(isinstance(part, urllib3.exceptions.ProxyError) for part in chain) else ""
+    words = next((told for part in reversed(chain) if (told := _words(part))), "network error")
+    return Retryable(through + (f"timed out after {timeout_s:g} s" if words == "timed out" else words))
+
+
+def closed_early(error: Exception) -> bool:
+    """Whether the connection was gone before anything of an answer came."""
+    gone = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+    return any(isinstance(part, gone) for part in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it wraps, outermost first: by argument, by attribute, by cause.
+
+    Not by context: that may be what the caller was busy with.
+    """
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, BaseException) and id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            waiting += [getattr(part, "reason", None), getattr(part, "original_error", None), *part.args]
+            waiting.append(part.__cause__)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return one_line(f"certificate verify failed: {error.verify_message.rstrip('.')}")
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed" + (f": {error.reason.lower().replace('_', ' ')}" if error.reason else "")
+    for family, words in _BY_TYPE:
+        if isinstance(error, family):
+            return words
+    plain_os_error = isinstance(error, OSError) and not isinstance(error, requests.RequestException)
+    return _os_words(error) if plain_os_error else ""
+
+
+def _os_words(error: BaseException) -> str:
+    number = getattr(error, "errno", None)
+    if isinstance(error, socket.gaierror):
+        text = error.strerror or "name or service not known"
+    elif number is None:
+        text = str(error)  # "Tunnel connection failed: 407 Proxy Authentication Required"
+    else:
+        text = "timed out" if number == errno.ETIMEDOUT else os.strerror(number)
+    return one_line(text[:1].lower() + text[1:])

@@ -1,0 +1,51 @@
+"""The bearer token: given in the configuration, or in a file that is read anew when it changes."""
+
+import os
+import re
+import stat
+
+from pgdoctor_lib.config import Endpoint
+from pgdoctor_lib.errors import DeliveryError
+from pgdoctor_lib.secret import Secret, one_line
+
+_MAX_BYTES = 16384
+_TOKEN = re.compile(r"[!-~]+")
+
+
+class TokenSource:
+    """Gives the token that is in force now."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._path = endpoint.token_file
+        self._token = endpoint.token
+        self._seen: tuple[int, ...] | None = None
+
+    def current(self) -> Secret:
+        """The token. DeliveryError where its file cannot be read, or holds no token."""
+        if self._path is not None:
+            try:
+                self._refresh(self._path)
+            except OSError as error:
+                raise DeliveryError(f"token_file {one_line(self._path)}: {os.strerror(error.errno or 0)}") from None
+        if self._token is None or not _TOKEN.fullmatch(self._token.reveal()):
+            where = "the token" if self._path is None else f"token_file {one_line(self._path)}"
+            raise DeliveryError(f"{where} must be printable ASCII without spaces, and not empty")
+        return self._token
+
+    def _refresh(self, path: str) -> None:
+        now = _identity(os.stat(path))
+        if now == self._seen:
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+                raise DeliveryError(f"token_file {one_line(path)} is not a small regular file")
+            text = os.read(descriptor, _MAX_BYTES).decode("latin-1").strip()
+        finally:
+            os.close(descriptor)
+        self._token, self._seen = Secret(text), _identity(status)
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)

@@ -1,0 +1,233 @@
+"""The only door to requests: one snapshot to the endpoint, and what came of it.
+
+Safe for many greenlets at once. Each exchange (redirects and the plain resend included) has one
+total deadline; the token goes to the endpoint's own origin and nowhere else.
+"""
+
+import socket
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, cast
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from pgdoctor_lib import __version__
+from pgdoctor_lib.clock import SYSTEM, Clock
+from pgdoctor_lib.config import Endpoint
+from pgdoctor_lib.deadline import deadline
+from pgdoctor_lib.deliver.answers import Answer, Receipt, judge, status_line
+from pgdoctor_lib.deliver.causes import closed_early, explain
+from pgdoctor_lib.deliver.parcel import Parcel
+from pgdoctor_lib.deliver.token import TokenSource
+from pgdoctor_lib.errors import DeadlineExceeded, DeliveryError, Retryable, Unauthorized
+from pgdoctor_lib.secret import Secret, one_line
+
+RETRY_PAUSES_S = (1.0, 2.0, 4.0)
+MAX_ANSWER_BYTES = 65536
+MAX_REDIRECTS = 5
+MAX_CONNECTIONS = 16
+
+OnRetry = Callable[[int, int, float, str], None]
+"""(attempt, of how many, seconds until it, cause), called before each wait."""
+
+_HEADERS = {
+    "User-Agent": f"pgdoctor/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Connection": "keep-alive",
+}
+_PORTS = {"http": 80, "https": 443}
+
+
+class Uploader:
+    """Delivers parcels to one endpoint. Waits between attempts go through `clock.sleep`."""
+
+    def __init__(self, endpoint: Endpoint, clock: Clock = SYSTEM) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._token = TokenSource(endpoint)
+        self._session = _session()
+        self._gzip_taken = False
+        self._plain_only = False
+
+    def deliver(self, parcel: Parcel, on_retry: OnRetry) -> Receipt:
+        """The endpoint's receipt, after up to 3 retry attempts. Raises a `DeliveryError`.
+
+        `Retryable`: all attempts failed; `Unauthorized`, or `DeliveryError` itself: no use trying
+        now; the snapshot is to be kept. `Refused`: it is to be set aside.
+        """
+        for attempt, pause_s in enumerate(RETRY_PAUSES_S, 1):
+            try:
+                return self.post(parcel)
+            except Retryable as error:
+                wait_s = max(pause_s, error.retry_after_s)
+                on_retry(attempt, len(RETRY_PAUSES_S), wait_s, str(error))
+            self._clock.sleep(wait_s)
+        return self.post(parcel)
+
+    def post(self, parcel: Parcel) -> Receipt:
+        """One exchange, within the endpoint's `timeout_s`. Raises a `DeliveryError`."""
+        with _total(self._endpoint.timeout_s):
+            return self._post(parcel)
+
+    def probe(self) -> str:
+        """Ask the endpoint something harmless (GET) and tell its status: "405 Method Not Allowed".
+
+        Any status shows that it can be reached; `Unauthorized` that it does not take the token;
+        another `DeliveryError` that it cannot be reached. Nothing is stored by it.
+        """
+        with _total(self._endpoint.timeout_s):
+            answer = self._once("GET", self._endpoint.url, None, {})
+        if answer.status in (401, 403):
+            raise Unauthorized(status_line(answer.status))
+        return status_line(answer.status)
+
+    def close(self) -> None:
+        """Close the connections that are kept alive."""
+        self._session.close()
+
+    def _post(self, parcel: Parcel) -> Receipt:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": parcel.snapshot_id}
+        if not self._plain_only:
+            answer = self._send(parcel.data, {**headers, "Content-Encoding": "gzip"})
+            if answer.status != 415 and (answer.status != 400 or self._gzip_taken):
+                receipt = judge(answer, self._clock.wall())
+                self._gzip_taken = True
+                return receipt
+            self._plain_only = True
+        return judge(self._send(parcel.plain(), headers), self._clock.wall())
+
+    def _send(self, body: bytes, headers: dict[str, str]) -> Answer:
+        """One POST, following 307 and 308 within the origin."""
+        url = self._endpoint.url
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._once("POST", url, body, headers)
+            if not 300 <= answer.status < 400:
+                return answer
+            url = _next_url(urlsplit(self._endpoint.url), url, answer)
+        raise DeliveryError("too many redirects")
+
+    def _once(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        try:
+            response = self._session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                auth=_Bearer(self._token.current()),
+                verify=self._endpoint.ca_file,  # here, since REQUESTS_CA_BUNDLE beats session.verify
+                timeout=self._endpoint.timeout_s,
+                allow_redirects=False,  # requests would turn a POST into a GET, and carry it anywhere
+                stream=True,
+            )
+            try:
+                return _answer(response)
+            finally:
+                response.close()  # a body read to its end has given the connection back already
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise explain(error, self._endpoint.timeout_s) from None
+
+
+@contextmanager
+def _total(seconds: float) -> Iterator[None]:
+    """The deadline of an exchange, told in the words of the network's other failures."""
+    try:
+        with deadline(seconds, "the exchange"):
+            yield
+    except DeadlineExceeded:
+        raise Retryable(f"timed out after {seconds:g} s") from None
+
+
+class _Bearer(AuthBase):
+    """Sets the header when the request is made: being there, it keeps ~/.netrc out."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+
+class _Adapter(HTTPAdapter):
+    """Sends once more, at once, what met a kept-alive connection that the other side had closed."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, socket_options=_socket_options())
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        connecting: dict[str, Any] = {key: options.get(key) for key in ("verify", "proxies", "cert")}
+        pool = cast(HTTPConnectionPool, self.get_connection_with_tls_context(request, **connecting))
+        made = pool.num_connections
+        try:
+            return super().send(request, **options)
+        except requests.ConnectionError as error:
+            if pool.num_connections != made or not closed_early(error):
+                raise
+        return super().send(request, **options)
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """urllib3's own (TCP_NODELAY), and keep-alive probes: a firewall that forgets is noticed in time."""
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
+    return [*options, (socket.IPPROTO_TCP, idle, 45)] if idle else options
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.headers.clear()
+    session.headers.update(_HEADERS)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS, pool_block=True))
+    return session
+
+
+def _answer(response: requests.Response) -> Answer:
+    headers = response.headers
+    raw = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
+    body = _inflated(raw) if headers.get("Content-Encoding", "").strip().lower() in ("gzip", "deflate") else raw
+    return Answer(response.status_code, body, headers.get("Retry-After", ""), headers.get("Location", ""))
+
+
+def _inflated(raw: bytes) -> bytes:
+    """Of a compressed answer, the first 64 KiB of its text; nothing of one that is no such thing."""
+    try:
+        return zlib.decompressobj(wbits=47).decompress(raw, MAX_ANSWER_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _next_url(home: SplitResult, url: str, answer: Answer) -> str:
+    """Where a redirect leads. DeliveryError for one that is not followed."""
+    try:
+        target = urlsplit(urljoin(url, answer.location))
+        same = bool(answer.location) and "@" not in target.netloc and _origin(target) == _origin(home)
+    except ValueError:
+        same = False
+    if answer.status not in (307, 308) or not same:
+        raise DeliveryError(status_line(answer.status), detail=f"redirect{_destination(answer)} not followed")
+    # Put on the endpoint's own host again, so that no two readers of a URL can disagree about it.
+    return urlunsplit((home.scheme, home.netloc, target.path, target.query, ""))
+
+
+def _origin(url: SplitResult) -> tuple[str, str, int | None]:
+    return url.scheme, url.hostname or "", url.port or _PORTS.get(url.scheme)
+
+
+def _destination(answer: Answer) -> str:
+    """Scheme and host only: a query may hold a secret."""
+    try:
+        target = urlsplit(answer.location)
+    except ValueError:
+        return ""
+    return one_line(f" to {target.scheme}://{target.netloc.rpartition('@')[2]}", 200) if target.netloc else ""
