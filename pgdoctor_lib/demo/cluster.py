@@ -13,6 +13,7 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,6 @@ class Cluster:
     port: int
     socket: Path
     password: Secret
-    part: Part
 
 
 def start(stage: Stage, server: Server) -> Cluster:
@@ -62,21 +62,20 @@ def start(stage: Stage, server: Server) -> Cluster:
     program = _reachable(stage, server, user)
     password = Secret(secrets.token_urlsafe(18))
     data, sockets = _initdb(stage, program, base, password, user)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         port = free_port()
-        log = stage.own / "postgres.log"
         part = stage.start(
             "PostgreSQL",
             [program / "postgres", "-D", data, "-p", str(port)],
             env=environment(),
-            log=log,
+            log=stage.own / f"postgres-{attempt}.log",
             ends=FAST_THEN_IMMEDIATE,
             user=user,
         )
-        if stage.wait_for(lambda: _state(part, data), 60, "PostgreSQL's start", watch=False):
-            return Cluster(port, sockets, password, part)
+        if stage.wait_for(partial(_state, part, data), 60, "PostgreSQL's start", watch=False):
+            return Cluster(port, sockets, password)
         stage.forget(part)
-        if "could not bind" not in log.read_text("utf-8", "replace"):
+        if "could not bind" not in part.text():
             raise PGDoctorError(f"demo: PostgreSQL did not start: {part.last_words()}")
     raise PGDoctorError(f"demo: PostgreSQL found no free port in {ATTEMPTS} attempts")
 
@@ -103,10 +102,9 @@ def _initdb(stage: Stage, program: Path, base: Path, password: Secret, user: Map
     for path in (sockets, secret):
         if user:
             os.chown(path, user["user"], user["group"])
-    argv = [program / "initdb", "-D", data, "-U", ADMIN, "-E", "UTF8", "--locale=C", "--no-sync", "-A", "scram-sha-256"]
-    part = stage.start(
-        "initdb", [*argv, f"--pwfile={secret}"], env=environment(), log=stage.own / "initdb.log", user=user
-    )
+    options = ["-U", ADMIN, "-E", "UTF8", "--locale=C", "--no-sync", "-A", "scram-sha-256", f"--pwfile={secret}"]
+    argv = [program / "initdb", "-D", data, *options]
+    part = stage.start("initdb", argv, env=environment(), log=stage.own / "initdb.log", user=user)
     status = stage.finish(part, 120)
     secret.unlink()
     if status:
@@ -159,9 +157,7 @@ def _reachable(stage: Stage, server: Server, user: Mapping[str, Any]) -> Path:
 
 def _runs(folder: Path, user: Mapping[str, Any]) -> bool:
     try:
-        done = subprocess.run(
-            [folder / "initdb", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **user
-        )
+        done = subprocess.run([folder / "initdb", "--version"], check=False, capture_output=True, cwd="/", **user)
     except OSError:
         return False
     return done.returncode == 0

@@ -18,8 +18,8 @@ GRACE_S = 5.0
 
 def main(folder: str) -> None:
     """Wait for the demo's end, and tidy up if it was not in order."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     running: dict[int, int] = {}
     for line in sys.stdin:
         if line == "done\n":

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 from pgdoctor_lib.demo import janitor
 from pgdoctor_lib.errors import DeadlineExceeded, PGDoctorError
@@ -63,11 +63,13 @@ class Part:
     log: Path | None
     ends: Ends
 
+    def text(self) -> str:
+        """All that its log says."""
+        return self.log.read_text("utf-8", "replace") if self.log else ""
+
     def last_words(self) -> str:
         """The last line of its log, or nothing."""
-        if self.log is None:
-            return ""
-        lines = [line for line in self.log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        lines = [line for line in self.text().splitlines() if line.strip()]
         return one_line(lines[-1], 300) if lines else ""
 
     def obituary(self) -> str:
@@ -98,7 +100,7 @@ class Stage:
         )
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for part in [*reversed(self._parts)]:
             self._end(part)
         left = not janitor.remove(str(self.folder))
@@ -118,7 +120,7 @@ class Stage:
     def start(
         self,
         name: str,
-        argv: Sequence[str | Path],
+        argv: Sequence[object],
         *,
         env: Mapping[str, str],
         log: Path | None,
@@ -157,7 +159,13 @@ class Stage:
         self._parts.remove(part)
         self._tell(f"-{part.process.pid}")
 
-    def watch(self) -> None:
+    def watch(self) -> NoReturn:
+        """Wait for the end, which is an exception: the one that `check` raises."""
+        while True:
+            self.check()
+            time.sleep(POLL_S)
+
+    def check(self) -> None:
         """Raise `Interrupted` after a signal, PGDoctorError when a part is no longer there."""
         if self._wishes.count:
             raise Interrupted
@@ -170,7 +178,7 @@ class Stage:
         deadline = time.monotonic() + seconds
         while (value := condition()) is None:
             if watch or self._wishes.count:
-                self.watch()
+                self.check()
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(f"demo: {what} took longer than {seconds:g} s")
             time.sleep(POLL_S)
@@ -198,11 +206,11 @@ class Stage:
 
 def _parent() -> str:
     """Where temporary folders go: short enough for a socket's path, and passable for PostgreSQL's user."""
-    for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+    for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 (mkdtemp makes the folder in it)
         path = Path(folder).resolve()
         if len(os.fsencode(path)) <= LONGEST_FOLDER and os.access(path, os.W_OK | os.X_OK) and _passable(path):
             return str(path)
-    raise PGDoctorError("demo: no usable folder for temporary files", hint="set TMPDIR to a short one that all may enter")
+    raise PGDoctorError("demo: no usable folder for temporary files", hint="set TMPDIR to a short path open to all")
 
 
 def _passable(path: Path) -> bool:

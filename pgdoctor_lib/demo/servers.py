@@ -116,7 +116,9 @@ def _version(folder: Path) -> str | None:
 
 def _output(program: Path, argument: str) -> str:
     try:
-        done = subprocess.run([program, argument], capture_output=True, text=True, errors="replace", timeout=10)
+        done = subprocess.run(
+            [program, argument], check=False, capture_output=True, text=True, errors="replace", timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()

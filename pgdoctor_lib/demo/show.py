@@ -55,7 +55,7 @@ def _present(stage: Stage, port: int) -> None:
     env = {**_environment(stage), "PGDOCTOR_TOKEN": secrets.token_urlsafe(24)}
     url = _receiver(stage, port, env)
     _say(f"Open {url} — Ctrl+C ends the demo and removes its files.")
-    _say(f"Starting PostgreSQL {server.version} from {server.bin}, with an application that keeps two databases busy...")
+    _say(f"Starting PostgreSQL {server.version} ({server.bin}) and an application that keeps two databases busy...")
     postgres = cluster.start(stage, server)
     _workload(stage, postgres, monitor)
     _say("The daemon takes a snapshot of each every 10 seconds, as a role that may only watch (pg_monitor):\n")
@@ -77,7 +77,7 @@ def _present(stage: Stage, port: int) -> None:
         log=None,
         ends=((signal.SIGTERM, 10.0),),
     )
-    stage.wait_for(lambda: None, float("inf"), "the demo")
+    stage.watch()
 
 
 def _receiver(stage: Stage, port: int, env: dict[str, str]) -> str:
@@ -88,7 +88,7 @@ def _receiver(stage: Stage, port: int, env: dict[str, str]) -> str:
 
 
 def _address(part: Part) -> str | None:
-    found = re.search(r"Receiver listening on (http://\S+/)\n", _text(part))
+    found = re.search(r"Receiver listening on (http://\S+/)\n", part.text())
     return found[1] if found else None
 
 
@@ -102,11 +102,7 @@ def _workload(stage: Stage, postgres: Cluster, monitor: Secret) -> None:
     }
     argv = [sys.executable, "-m", "pgdoctor_lib.demo.workload", postgres.socket, str(postgres.port)]
     part = stage.start("the workload", argv, env=env, log=stage.own / "workload.log")
-    stage.wait_for(lambda: _text(part).startswith("ready\n") or None, 60, "making the databases")
-
-
-def _text(part: Part) -> str:
-    return part.log.read_text("utf-8", "replace") if part.log else ""
+    stage.wait_for(lambda: part.text().startswith("ready\n") or None, 60, "making the databases")
 
 
 def _environment(stage: Stage) -> dict[str, str]:
