@@ -19,7 +19,7 @@ from psycopg2.extensions import parse_dsn
 
 from pgdoctor_lib.config.service import service_parameters
 from pgdoctor_lib.errors import ConfigError
-from pgdoctor_lib.secret import MASK, Secret, remember
+from pgdoctor_lib.secret import MASK, Secret, one_line, remember
 
 DEFAULT_PORT = "5432"
 _ENVIRONMENT = {
@@ -144,16 +144,16 @@ class Dsn:
         return {**self.params, **place, **secrets, **changes}
 
 
-def _parse(text: str) -> dict[str, str]:
+def _parse(text: str, what: str = "the DSN") -> dict[str, str]:
     text = text.strip()
     if not text:
-        raise ConfigError("the DSN is empty")
+        raise ConfigError(f"{what} is empty")
     if any(character in text for character in "\0\n\r"):
-        raise ConfigError("the DSN has a line break or a NUL in it")
+        raise ConfigError(f"{what} has a line break or a NUL in it")
     try:
         return {key: str(value) for key, value in parse_dsn(text).items()}
     except (ProgrammingError, UnicodeError) as error:
-        raise ConfigError(f"the DSN does not parse: {_explain(error)}") from None
+        raise ConfigError(f"{what} does not parse: {_explain(error)}") from None
 
 
 def _explain(error: Exception) -> str:
@@ -171,7 +171,7 @@ def _parse_service(service: str, environ: Mapping[str, str]) -> dict[str, str]:
     pairs = service_parameters(service, environ)
     for key, value in pairs.items():
         escaped = value.replace("\\", r"\\").replace("'", r"\'")
-        _parse(f"{key}='{escaped}'")
+        _parse(f"{key}='{escaped}'", f"service {one_line(service)}")
     return pairs
 
 
@@ -208,7 +208,7 @@ def _hosts(host: str, hostaddr: str, port: str) -> tuple[Host, ...]:
 
 def _default_hosts() -> tuple[str, ...]:
     """Where a server on this machine listens: on macOS in /tmp, where psycopg2's own libpq does not look."""
-    return ("/tmp", "") if sys.platform == "darwin" else ("",)
+    return ("/tmp", "") if sys.platform == "darwin" else ("",)  # noqa: S108 - PostgreSQL's own choice there
 
 
 def _port(text: str) -> str:

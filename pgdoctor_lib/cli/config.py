@@ -1,0 +1,60 @@
+"""`config init`, `show` and `path`: write a sample, print what is in force, say where it is looked for."""
+
+import os
+from json import dumps
+
+from argh import arg
+
+from pgdoctor_lib.errors import ConfigError
+from pgdoctor_lib.secret import one_line
+
+
+@arg("path", nargs="?", help="the file to write; pgdoctor.yaml unless given")
+def init(path: str | None = None) -> None:
+    """Write a commented sample that only you can read."""
+    from pgdoctor_lib.config import sample
+
+    path = path or "pgdoctor.yaml"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"{one_line(path)}: exists already", hint="name another file, or remove it") from None
+    except OSError as error:
+        raise ConfigError(f"{one_line(path)}: cannot be written: {error.strerror}") from None
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(sample.sample())
+    print(path)
+
+
+@arg("--json", help="as JSON")
+def show(*, config: str | None = None, json: bool = False) -> None:
+    """Print what is in force, and where each value comes from; secrets are masked."""
+    from pgdoctor_lib.config import listing, load
+
+    settings = load.read(config, os.environ)
+    if json:
+        print(dumps(listing.as_json(settings), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(listing.lines(settings)))
+
+
+def path(*, config: str | None = None) -> None:
+    """Print where a configuration is looked for, in order; a star marks the one in use."""
+    from pgdoctor_lib.config import load
+
+    found = False
+    for candidate, is_used in load.search_order(config, os.environ):
+        print(f"{'*' if is_used else ' '} {one_line(candidate)}")
+        found = found or is_used
+    if not found:
+        print(_without_file())
+
+
+def _without_file() -> str:
+    """What happens without a file; an error where one was named."""
+    from pgdoctor_lib.config import load
+
+    load.find(None, os.environ)
+    if os.environ.get("PGDOCTOR_DSN"):
+        return "* the environment (PGDOCTOR_DSN): single-database mode"
+    return 'none of these is there, and PGDOCTOR_DSN is not set; "pgdoctor config init" writes a file'

@@ -1,0 +1,54 @@
+"""What is in force, for people and for programs: each value with its origin, secrets masked."""
+
+from collections.abc import Iterator
+from json import dumps
+from typing import Any
+from urllib.parse import urlsplit
+
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.config.load import warnings
+from pgdoctor_lib.config.settings import Setting, Settings
+from pgdoctor_lib.secret import MASK, Secret, printable
+
+_COLUMN = 58
+
+
+def lines(settings: Settings) -> Iterator[str]:
+    """The way the file would have it, with each value's origin as a comment."""
+    yield f"# from {printable(settings.source)}" if settings.source else "# single-database mode, from the environment"
+    yield from (_line(key, setting, "") for key, setting in settings.agent.items())
+    yield "databases:"
+    for database in settings.databases:
+        yield from (_line(key, each, "    " if row else "  - ") for row, (key, each) in enumerate(database.items()))
+    yield from (f"# warning: {warning}" for warning in warnings(settings))
+
+
+def as_json(settings: Settings) -> dict[str, Any]:
+    """The same as one object; every value is {"value": …, "origin": …}."""
+    return {
+        "source": settings.source,
+        "mode": "multi" if settings.source else "single",
+        "settings": _group(settings.agent),
+        "databases": [_group(database) for database in settings.databases],
+        "warnings": list(warnings(settings)),
+    }
+
+
+def _line(key: str, setting: Setting, indent: str) -> str:
+    text = f"{indent}{key}: {dumps(_shown(setting.value), ensure_ascii=False)}"
+    return printable(f"{text:<{_COLUMN}}  # {setting.origin}")
+
+
+def _group(values: dict[str, Setting]) -> dict[str, Any]:
+    return {key: {"value": _shown(setting.value), "origin": setting.origin} for key, setting in values.items()}
+
+
+def _shown(value: Any) -> Any:
+    """The value as JSON may hold it; a URL's query may be a secret, and is masked like one."""
+    if isinstance(value, Secret | Dsn):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.startswith(("http://", "https://")) and urlsplit(value).query:
+        return f"{value.partition('?')[0]}?{MASK}"
+    return value

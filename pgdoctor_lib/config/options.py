@@ -1,0 +1,103 @@
+"""The table of options: a row here is all that a new option needs.
+
+The parser, the range checks, "did you mean", `config init`'s sample, `config show` and the tables
+in docs/configuration.md are made from it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+
+from pgdoctor_lib.config import values
+from pgdoctor_lib.config.values import Kind
+
+
+class Scope(Enum):
+    """Where an option may stand: at the file's top, or under a database."""
+
+    AGENT = "the top level"
+    DATABASE = "databases"
+
+
+AGENT = (Scope.AGENT,)
+DATABASE = (Scope.DATABASE,)
+BOTH = (Scope.AGENT, Scope.DATABASE)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key. `default` is written as in the file ("" for none); a dot in `name` is a nested key."""
+
+    name: str
+    kind: Kind
+    text: str
+    default: str = ""
+    env: str = ""
+    scope: tuple[Scope, ...] = AGENT
+    example: str = ""
+    required: bool = False
+
+    @property
+    def is_secret(self) -> bool:
+        """True where the value is never shown."""
+        return self.kind is values.TOKEN
+
+
+OPTIONS = (
+    Option("endpoint", values.URL, env="PGDOCTOR_ENDPOINT", required=True,
+           example='"https://api.example.com/api/snapshots"',
+           text="Where snapshots are sent."),
+    Option("token", values.TOKEN, env="PGDOCTOR_TOKEN", required=True,
+           example='"${PGDOCTOR_TOKEN}"',
+           text="What the endpoint knows this agent by (Authorization: Bearer …)."),
+    Option("token_file", values.TOKEN_FILE,
+           example="/run/credentials/pgdoctor/token",
+           text="A file that holds the token, instead of token; read anew when it changes."),
+    Option("ca_file", values.CA_FILE, env="PGDOCTOR_CA_FILE",
+           example="/etc/pgdoctor/ca.pem",
+           text="Certificates of the authority that signed the endpoint's, where it is a private one."),
+    Option("name", values.NAME, scope=DATABASE, required=True,
+           example='"production"',
+           text="Its name in lines, snapshots and commands; unique."),
+    Option("dsn", values.DSN, env="PGDOCTOR_DSN", scope=DATABASE, required=True,
+           example='"postgresql://pgdoctor@localhost:5432/postgres"',
+           text="How to connect: all that libpq takes."),
+    Option("interval", values.duration(1, 86_400), default="300", env="PGDOCTOR_INTERVAL", scope=BOTH,
+           text="Time between two snapshots: seconds, or 30s, 5m, 1h."),
+    Option("limit", values.whole(1, 200), default="20", env="PGDOCTOR_LIMIT", scope=BOTH,
+           text="Top queries in a snapshot."),
+    Option("cycle_timeout", values.duration(1, 3600), default="60",
+           text="What one cycle may take to collect from a database."),
+    Option("shutdown_timeout", values.duration(0, 3600), default="30",
+           text="How long a stop waits for the cycles that are at work."),
+    Option("request_timeout", values.duration(1, 600), default="30",
+           text="What one exchange with the endpoint may take, from the connection to the end of the answer."),
+    Option("spool.path", values.PATH,
+           example="/var/lib/pgdoctor/spool",
+           text="The folder for snapshots that the endpoint has not taken yet; "
+                "by default in the user's state folder."),
+    Option("spool.max_size", values.size(1024**2, 1024**4), default="256MiB",
+           text="What the spool may hold; beyond it the oldest snapshots are dropped."),
+    Option("spool.max_age", values.duration(60, 365 * 86_400), default="7d",
+           text="How long a snapshot is kept for the endpoint."),
+    Option("tags", values.TAGS, scope=DATABASE,
+           example="[production, critical]",
+           text="Words that go into each snapshot; a mapping, too."),
+    Option("enabled", values.FLAG, default="true", scope=DATABASE,
+           text="false: leave it alone, but keep its lines here."),
+)  # fmt: skip
+
+
+def options(scope: Scope) -> dict[str, Option]:
+    """The options that may stand there, by name."""
+    return {option.name: option for option in OPTIONS if scope in option.scope}
+
+
+def did_you_mean(key: str, known: Iterable[str], scope: Scope) -> str:
+    """A hint for an unknown key, or "": the nearest known one, or the place where it belongs."""
+    near = get_close_matches(key.lower(), list(known), 1, 0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    elsewhere = [option for option in OPTIONS if option.name == key and scope not in option.scope]
+    return f"it belongs under {elsewhere[0].scope[0].value}" if elsewhere else ""

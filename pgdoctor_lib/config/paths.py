@@ -1,0 +1,67 @@
+"""Where PGDoctor's files lie when nobody says otherwise, on Linux and on macOS."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+_SHARED = "/tmp"  # noqa: S108 - whoever opens a file there looks at links and owners
+_APPLICATION_SUPPORT = "Library/Application Support"
+
+
+def home(environ: Mapping[str, str]) -> str | None:
+    """The user's own folder, or None where there is none to write to (a service's user)."""
+    folder = environ.get("HOME") or os.path.expanduser("~")
+    return folder if os.path.isabs(folder) and os.access(folder, os.W_OK | os.X_OK) else None
+
+
+def pid_file(environ: Mapping[str, str], platform: str = sys.platform) -> str:
+    """The default PID file."""
+    if platform == "darwin":
+        return _mac(environ, "pgdoctor.pid")
+    return os.path.join(_folder(environ.get("XDG_RUNTIME_DIR")) or _SHARED, "pgdoctor.pid")
+
+
+def log_file(environ: Mapping[str, str], platform: str = sys.platform) -> str:
+    """The default log file of the background daemon."""
+    if platform == "darwin":
+        return _mac(environ, "pgdoctor.log")
+    return os.path.join(_state(environ) or _SHARED, "pgdoctor.log")
+
+
+def spool(environ: Mapping[str, str], platform: str = sys.platform) -> str:
+    """The default folder for undelivered snapshots; `$STATE_DIRECTORY` is what systemd made for us."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return os.path.join(given, "spool")
+    if platform == "darwin":
+        return _mac(environ, "pgdoctor/spool")
+    state = _state(environ)
+    return os.path.join(state, "pgdoctor/spool") if state else f"{_SHARED}/pgdoctor-{os.getuid()}/spool"
+
+
+def config_files(environ: Mapping[str, str], platform: str = sys.platform) -> tuple[str, ...]:
+    """Where a configuration is looked for, in this order, when none is named."""
+    return tuple(filter(None, ("./pgdoctor.yaml", _user_config(environ, platform), "/etc/pgdoctor/config.yaml")))
+
+
+def _user_config(environ: Mapping[str, str], platform: str) -> str | None:
+    folder = environ.get("HOME") or os.path.expanduser("~")
+    if platform == "darwin":
+        return os.path.join(folder, _APPLICATION_SUPPORT, "pgdoctor/config.yaml")
+    base = _folder(environ.get("XDG_CONFIG_HOME")) or os.path.join(folder, ".config")
+    return os.path.join(base, "pgdoctor/config.yaml") if os.path.isabs(base) else None
+
+
+def _mac(environ: Mapping[str, str], name: str) -> str:
+    folder = home(environ)
+    return os.path.join(folder, _APPLICATION_SUPPORT, name) if folder else os.path.join(_SHARED, name)
+
+
+def _state(environ: Mapping[str, str]) -> str | None:
+    given, folder = _folder(environ.get("XDG_STATE_HOME")), home(environ)
+    return given or (os.path.join(folder, ".local/state") if folder else None)
+
+
+def _folder(given: str | None) -> str | None:
+    """An XDG variable's value; the specification has relative ones ignored."""
+    return given if given and os.path.isabs(given) else None

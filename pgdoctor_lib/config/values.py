@@ -1,0 +1,174 @@
+"""Kinds of values: what each must be, in words that error and documentation share, and its parser.
+
+A parser gets what the file or the environment has (a string, or a list or mapping of strings) and
+what surrounds it; it raises ValueError, or ConfigError, and never quotes the value.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.secret import Secret, printable
+from pgdoctor_lib.units import format_bytes, parse_duration, parse_size
+
+_LEADING_ZERO = re.compile(r"\s*0\d")
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_URL_CHARACTERS = re.compile(r"[^\s\x00-\x20\x7f\\\ud800-\udfff]{1,2000}")
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a value is read against: the environment, and the folder where relative paths begin."""
+
+    environ: Mapping[str, str]
+    folder: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`text` completes "must be …"; `is_string` where YAML must not read a number or a boolean."""
+
+    text: str
+    read: Callable[[Any, Around], Any]
+    is_string: bool = True
+
+    def parse(self, value: object, around: Around) -> Any:
+        """The value; ValueError says what it must be."""
+        parsed = self.read(value, around) if isinstance(value, str) or self is TAGS else None
+        if parsed is None:
+            raise ValueError(f"must be {self.text}")
+        return parsed
+
+
+def duration(low: float, high: float) -> Kind:
+    """Seconds within bounds, as a number or with a unit."""
+    text = f"a duration from {low:.0f} to {high:.0f} seconds, such as 60, 30s, 5m or 1h"
+    return Kind(text, lambda value, _: _within(parse_duration, value, low, high), is_string=False)
+
+
+def size(low: int, high: int) -> Kind:
+    """Bytes within bounds, as a number or with a unit."""
+    bounds = " to ".join(format_bytes(bound).replace(".0", "") for bound in (low, high))
+    text = f"a size from {bounds}, such as 64MiB or 1GiB"
+    return Kind(text, lambda value, _: _within(parse_size, value, low, high), is_string=False)
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number within bounds."""
+    return Kind(f"a whole number from {low} to {high}", lambda value, _: _whole(value, low, high), is_string=False)
+
+
+def _within(parse: Callable[[object], float], text: str, low: float, high: float) -> float | None:
+    """The number, or None where it cannot be read as one, or as two different ones (0123)."""
+    try:
+        number = parse(text)
+    except ValueError:
+        return None
+    return number if low <= number <= high and not _LEADING_ZERO.match(text) else None
+
+
+def _whole(text: str, low: int, high: int) -> int | None:
+    number = int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text.strip()) else None
+    return number if number is not None and low <= number <= high else None
+
+
+def _flag(text: str, _: Around) -> bool | None:
+    return {"true": True, "false": False}.get(text.lower())
+
+
+def is_name(text: str) -> bool:
+    """True for what a database may be called: it stands in lines, and between brackets."""
+    return 1 <= len(text) <= 100 and text == text.strip() == printable(text)
+
+
+def _path(text: str, around: Around) -> str | None:
+    if not text.strip() or text != printable(text):
+        return None
+    if text.startswith("~/"):
+        text = os.path.join(around.environ.get("HOME") or os.path.expanduser("~"), text[2:])
+    return os.path.abspath(os.path.join(around.folder, text))
+
+
+def _readable(text: str, around: Around, check: Callable[[bytes], bool], wanted: str) -> str | None:
+    path = _path(text, around)
+    if path is None:
+        return None
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            content = file.read(1024 * 1024)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    if not check(content):
+        raise ValueError(f"must name a file with {wanted}")
+    return path
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe that nobody writes to opens at once, and is empty."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _token_file(text: str, around: Around) -> str | None:
+    return _readable(text, around, _holds_token, "the token alone in it: printable ASCII, without spaces")
+
+
+def _holds_token(content: bytes) -> bool:
+    return bool(_token(content.decode("utf-8", "replace")))
+
+
+def _token(text: str, _: Around | None = None) -> Secret | None:
+    secret = Secret(text.strip())
+    return secret if _TOKEN.fullmatch(secret.reveal()) else None
+
+
+def _ca_file(text: str, around: Around) -> str | None:
+    return _readable(text, around, lambda content: b"BEGIN CERTIFICATE" in content, "certificates in PEM form")
+
+
+def _url(text: str, _: Around) -> str | None:
+    parts = urlsplit(text) if _URL_CHARACTERS.fullmatch(text) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    if "@" in parts.netloc:
+        raise ValueError("must not have a user or a password in it; the token goes into token")
+    if "#" in text:
+        raise ValueError('must not have a "#" in it')
+    try:
+        return text if parts.port != 0 else None
+    except ValueError:
+        raise ValueError("must have a port from 1 to 65535, or none") from None
+
+
+def _tags(value: object, _: Around) -> tuple[str, ...] | dict[str, str] | None:
+    """Tags are short and printable; a string alone is none."""
+    if not isinstance(value, list | dict) or len(value) > 100:
+        return None
+    words = [*value, *(value.values() if isinstance(value, dict) else ())]
+    if not all(isinstance(word, str) and len(word) <= 200 and word == printable(word) for word in words):
+        return None
+    return value if isinstance(value, dict) else tuple(value)
+
+
+def is_loopback(url: str) -> bool:
+    """True where what is sent to `url` never leaves the machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+FLAG = Kind("true or false", _flag, is_string=False)
+NAME = Kind("1 to 100 printable characters", lambda text, _: text if is_name(text) else None)
+PATH = Kind("a path", _path)
+TOKEN = Kind("printable ASCII without spaces", _token)
+TOKEN_FILE = Kind("the path of a file that holds the token", _token_file)
+CA_FILE = Kind("the path of a file of certificates (PEM)", _ca_file)
+URL = Kind("a URL that begins with http:// or https://", _url)
+DSN = Kind("a connection string (URL or keyword=value)", lambda text, around: Dsn.parse(text, around.environ))
+TAGS = Kind("a list of strings, or a mapping of strings to strings", _tags)
