@@ -16,7 +16,7 @@ from pgdoctor_lib.secret import one_line
 
 _BLOCK_BYTES = 65536
 _POLL_S = 0.2
-_in_place: str | None = None
+_in_place: list[str] = []  # the path of the log that is standard output, once there is one
 
 
 def open_log(path: str) -> int:
@@ -30,21 +30,25 @@ def open_log(path: str) -> int:
 
 def put_in_place(path: str) -> None:
     """Make the log this process's standard output and error, and remember it for `reopen`."""
-    global _in_place
     fd = open_log(path)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)
-    _in_place = path
+    _in_place[:] = [path]
 
 
 def reopen() -> None:
     """After a rotation: put the file that the log's name leads to now in place; nothing where there is none.
 
-    DaemonError where it cannot be opened: the old one stays in place.
+    Where it cannot be opened, the old one stays in place and says so. Never raises: a signal's handler.
     """
-    if _in_place is not None:
-        put_in_place(_in_place)
+    for path in _in_place[:]:
+        try:
+            put_in_place(path)
+        except DaemonError as error:
+            line = f"pgdoctor: the log stays where it was: {error}\n"
+            with contextlib.suppress(OSError):
+                os.write(2, line.encode("utf-8", "backslashreplace"))
 
 
 def last_line(path: str, since: int = 0) -> str:
@@ -77,10 +81,10 @@ def _news(path: str, fd: int) -> Iterator[bytes]:
     yield from _rest(fd)
     with contextlib.suppress(OSError):
         there = os.stat(path, follow_symlinks=False)
-        if os.path.samestat(here, there) or not stat.S_ISREG(there.st_mode):
-            return
+        if os.path.samestat(here, there) or not stat.S_ISREG(there.st_mode) or not there.st_size:
+            return  # while the new file is empty the writer may still be at the old one
         with _reading(path) as new:
-            yield from _rest(fd)  # between the look at the name and now, the writer may have gone on
+            yield from _rest(fd)  # the writer has moved on by now: this is its last
             os.dup2(new, fd, inheritable=False)
         yield from _rest(fd)
 

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 
 from pgdoctor_lib.agent.pidfile import open_own
 from pgdoctor_lib.errors import DaemonError
+from pgdoctor_lib.secret import one_line
 
 _LARGEST_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@dataclass
 class DatabaseStatus:
     """One database. Times in epoch seconds; `last_error`: the last cycle's, on one line, None where it went well.
 
@@ -20,10 +21,22 @@ class DatabaseStatus:
     """
 
     name: str
-    last_delivered: float | None
-    next_due: float
+    last_delivered: float | None = None
+    next_due: float | None = None
     last_error: str | None = None
     spooled: int = 0
+
+    def line(self, now: float) -> str:
+        """`production: last delivered 12 s ago, next cycle in 48 s`, and in brackets what is wrong."""
+        last = "nothing delivered yet"
+        if self.last_delivered is not None:
+            last = f"last delivered {_span(now - self.last_delivered)} ago"
+        coming = "cycle at work"
+        if self.next_due is not None and self.next_due > now:
+            coming = f"next cycle in {_span(self.next_due - now)}"
+        waiting = f"{self.spooled} in the spool" if self.spooled else ""
+        wrong = "; ".join(filter(None, (self.last_error, waiting)))
+        return one_line(f"{self.name}: {last}, {coming}{f' ({wrong})' if wrong else ''}", 1000)
 
 
 @dataclass(frozen=True)
@@ -34,11 +47,15 @@ class Status:
     shutdown_timeout_s: float = 30.0
     databases: tuple[DatabaseStatus, ...] = ()
 
+    def lines(self, now: float) -> list[str]:
+        """For people; `now` in epoch seconds."""
+        return [f"Daemon is running (PID: {self.pid})", *(f"  {database.line(now)}" for database in self.databases)]
+
 
 class StatusFile:
     """The writer. The file is replaced as a whole, so that a reader never sees half of it; not synced."""
 
-    def __init__(self, path: str, shutdown_timeout_s: float) -> None:
+    def __init__(self, path: str, shutdown_timeout_s: float = 30.0) -> None:
         self._path = path
         self._shutdown_timeout_s = shutdown_timeout_s
 
@@ -67,7 +84,16 @@ def read(path: str, pid: int) -> Status:
         fd = open_own(path, os.O_RDONLY)
         with open(fd, encoding="utf-8") as file:
             told = json.loads(file.read(_LARGEST_BYTES))
-        status = Status(told["pid"], told["shutdown_timeout_s"], tuple(DatabaseStatus(**one) for one in told["databases"]))
+        databases = tuple(DatabaseStatus(**one) for one in told["databases"])
+        status = Status(told["pid"], told["shutdown_timeout_s"], databases)
     except (OSError, DaemonError, ValueError, KeyError, TypeError):
         return Status(pid)
     return status if status.pid == pid else Status(pid)
+
+
+def _span(seconds: float) -> str:
+    """A length of time for people, in the unit that keeps it short: "12 s", "5 min", "3 h", "2 d"."""
+    for limit, unit, length in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{max(0, seconds) / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
