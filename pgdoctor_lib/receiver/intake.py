@@ -1,0 +1,223 @@
+"""From a request's body to a valid snapshot: inflated within bounds, parsed, checked for the shape that is needed.
+
+Only what identifies a snapshot has to be there; all else is taken as it comes, and what the page
+shows of it is picked out here, bounded, so that no page ever parses a body.
+"""
+
+import json
+import math
+import re
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn
+
+from pgdoctor_lib.receiver.wire import Rejected
+from pgdoctor_lib.snapshot import SCHEMA_VERSION
+
+MAX_RAW_BYTES = 8 * 1024**2
+MAX_INFLATED_BYTES = 64 * 1024**2
+_MAX_VALUES = 3_000_000  # a parsed value takes some 100 bytes: 64 MiB of "[],[],…" would take gigabytes
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_QUERIES, _ERRORS, _SECTIONS, _FIGURES = 20, 50, 50, 40
+_MAX_INTEGER = 2**62  # SQLite's integers, and a page's patience
+
+
+@dataclass(frozen=True)
+class Received:
+    """One snapshot, checked. Times in epoch seconds; `summary`: what the page shows of the latest."""
+
+    snapshot_id: str
+    name: str
+    collected_at: float
+    interval_s: float
+    tags: list[str] | dict[str, str]
+    db_name: str
+    db_version: str
+    hostname: str
+    size_bytes: int | None
+    active_sessions: int | None
+    errors: int
+    summary: dict[str, Any]
+    body: bytes = field(repr=False)
+
+
+def receive(raw: bytes, encoding: str, key: str | None) -> Received:
+    """The snapshot in a request's body. `encoding`: Content-Encoding; `key`: Idempotency-Key.
+
+    Rejected says which of 400, 413, 415 and 422 is the answer, and why.
+    """
+    body = _inflate(raw, encoding)
+    document = _parse(body)
+    if not isinstance(document, dict):
+        _refuse("the body must be a JSON object")
+    snapshot_id = _identity(document, key)
+    database = document.get("database")
+    if not isinstance(database, dict):
+        _refuse("database: must be an object")
+    meta, agent = _object(document.get("meta")), _object(document.get("agent"))
+    sections, errors = _object(document.get("sections")), _objects(document.get("errors"))
+    return Received(
+        snapshot_id=snapshot_id,
+        name=_name(database),
+        collected_at=_moment(document.get("collected_at")),
+        interval_s=_interval(database.get("interval_s")),
+        tags=_tags(database.get("tags")),
+        db_name=_text(meta.get("db_name"), 200),
+        db_version=_text(meta.get("db_version"), 200),
+        hostname=_text(agent.get("hostname"), 200),
+        size_bytes=_integer(_object(sections.get("database")).get("size_bytes")),
+        active_sessions=_active(_object(sections.get("activity"))),
+        errors=len(errors),
+        summary=_summary(document, sections, errors),
+        body=body,
+    )
+
+
+def _inflate(raw: bytes, encoding: str) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return raw
+    if encoding not in ("gzip", "x-gzip"):
+        raise Rejected(415, "Content-Encoding must be gzip, or absent", [("Accept-Encoding", "gzip")])
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacker.decompress(raw, MAX_INFLATED_BYTES + 1)
+    except zlib.error:
+        raise Rejected(400, "the body is not gzip") from None
+    if len(body) > MAX_INFLATED_BYTES:
+        raise Rejected(413, f"the inflated body is over {MAX_INFLATED_BYTES} bytes")
+    if not unpacker.eof or unpacker.unused_data:
+        raise Rejected(400, "the gzip body ends early, or has bytes after its end")
+    return body
+
+
+def _parse(body: bytes) -> object:
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES:
+        raise Rejected(413, f"the body holds more than {_MAX_VALUES} values")
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # their own text may quote the body
+        raise Rejected(400, "the body is not JSON in UTF-8") from None
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+def _refuse(message: str) -> NoReturn:
+    raise Rejected(422, message)
+
+
+def _identity(document: dict[str, Any], key: str | None) -> str:
+    version = document.get("schema_version")
+    if isinstance(version, bool) or version != SCHEMA_VERSION:
+        _refuse(f"schema_version: must be {SCHEMA_VERSION}")
+    snapshot_id = document.get("snapshot_id")
+    if not isinstance(snapshot_id, str) or not _UUID.fullmatch(snapshot_id):
+        _refuse("snapshot_id: must be a UUID")
+    if key is not None and key.strip().strip('"').lower() != snapshot_id.lower():
+        raise Rejected(400, "Idempotency-Key is not the body's snapshot_id")
+    return snapshot_id.lower()
+
+
+def _name(database: dict[str, Any]) -> str:
+    name = database.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= 500 or not name.strip():
+        _refuse("database.name: must be text, 1 to 500 characters")
+    return _text(name, 500)
+
+
+def _moment(value: object) -> float:
+    try:
+        if not isinstance(value, str) or len(value) > 40:
+            raise ValueError
+        moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))
+        if moment.tzinfo is None:
+            raise ValueError
+        return max(0.0, moment.timestamp())
+    except (ValueError, OverflowError):
+        _refuse("collected_at: must be a time like 2024-01-15T10:00:00.000Z")
+
+
+def _interval(value: object) -> float:
+    number = _number(value)
+    return 300.0 if number is None else min(max(number, 1.0), 86_400.0)
+
+
+def _tags(value: object) -> list[str] | dict[str, str]:
+    if isinstance(value, dict):
+        return {_text(key, 100): _text(word, 100) for key, word in list(value.items())[:50]}
+    return [_text(word, 100) for word in value[:50]] if isinstance(value, list) else []
+
+
+def _active(activity: dict[str, Any]) -> int | None:
+    for place in (activity, _object(activity.get("total"))):
+        for key in ("active", "active_sessions"):
+            if (count := _integer(place.get(key))) is not None:
+                return count
+    return None
+
+
+def _summary(document: dict[str, Any], sections: dict[str, Any], errors: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "has_pg_stat_statements": document.get("has_pg_stat_statements") is not False,
+        "top_queries": [_query(query) for query in _objects(document.get("top_queries"))[:_QUERIES]],
+        "errors": [
+            {"collector": _text(error.get("collector"), 100), "error": _text(error.get("error"), 1000),
+             "hint": _text(error.get("hint"), 1000)}
+            for error in errors[:_ERRORS]
+        ],
+        "figures": {_text(name, 100): _figures(section) for name, section in list(sections.items())[:_SECTIONS]},
+    }  # fmt: skip
+
+
+def _query(query: dict[str, Any]) -> dict[str, Any]:
+    numbers = {key: _number(query.get(key)) for key in ("calls", "total_exec_time_ms", "mean_exec_time_ms", "rows")}
+    return {"text": _text(query.get("normalized_query"), 2000), **numbers}
+
+
+def _figures(section: object) -> dict[str, Any]:
+    """A section's plain values: of one row its columns, of many their totals and how many there are."""
+    if not isinstance(section, dict):
+        return {}
+    rows = section.get("rows")
+    if not isinstance(rows, list):
+        return _plain(section)
+    total = _object(section.get("total"))
+    return _plain(total if "count" in total else {"count": len(rows), **total})
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in list(values.items())[:_FIGURES]:
+        if isinstance(value, bool | str):
+            kept[_text(key, 100)] = value if isinstance(value, bool) else _text(value, 200)
+        elif (number := _number(value)) is not None:
+            kept[_text(key, 100)] = number
+    return kept
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: object, limit: int) -> str:
+    """Text that can be stored: cut, without NUL and without halves of surrogate pairs."""
+    text = value if isinstance(value, str) else "" if value is None else str(value)[:limit]
+    return text[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _number(value: object) -> float | int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) and abs(value) < _MAX_INTEGER else None
+
+
+def _integer(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
