@@ -7,7 +7,8 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "([^"]+)"', (HERE / "pgdoctor_lib/__init__.py").read_text("utf-8"), re.MULTILINE)
-assert VERSION, "pgdoctor_lib/__init__.py has no __version__"
+if not VERSION:
+    raise SystemExit("pgdoctor_lib/__init__.py has no __version__")
 README = HERE / "README.md"
 
 setup(

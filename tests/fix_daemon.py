@@ -7,11 +7,13 @@ What a test leaves running, in the background too, is killed and fails nothing: 
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +48,9 @@ class Running:
 
     def wait_for_line(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
         """The first line of standard output that matches, waited for; AssertionError when it ends or time is up."""
-        return wait_for(lambda: self._search(pattern) or self._ended(pattern), f"no line {pattern!r}; {self!r}", timeout_s)
+        return wait_for(
+            lambda: self._search(pattern) or self._ended(pattern), f"no line {pattern!r}; {self!r}", timeout_s
+        )
 
     def send(self, signum: int = signal.SIGTERM) -> None:
         """Send it a signal (to the process alone, not to its group)."""
@@ -61,10 +65,8 @@ class Running:
 
     def kill(self) -> None:
         """SIGKILL, to its whole group."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         for reader in self._readers:
             reader.join(5)
@@ -109,17 +111,31 @@ class Cli:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def run(
-        self, *args: str, env: Mapping[str, str | None] | None = None, cwd: Path | None = None, timeout_s: float = 60, stdin: str = ""
+        self,
+        *args: str,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+        timeout_s: float = 60,
+        stdin: str = "",
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end; text output, UTF-8."""
         environment = self.environment(env)
         where = cwd or self.cwd
         command = [*self.command, *args]
         return subprocess.run(
-            command, env=environment, cwd=where, timeout=timeout_s, input=stdin, capture_output=True, encoding="utf-8", check=False
+            command,
+            env=environment,
+            cwd=where,
+            timeout=timeout_s,
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
 
-    def start(self, *args: str, env: Mapping[str, str | None] | None = None, cwd: Path | None = None, tty: bool = False) -> Running:
+    def start(
+        self, *args: str, env: Mapping[str, str | None] | None = None, cwd: Path | None = None, tty: bool = False
+    ) -> Running:
         """Start a command, and read what it prints; with `tty` its standard output is a terminal."""
         terminal, output = pty.openpty() if tty else (None, subprocess.PIPE)
         process = subprocess.Popen(
@@ -154,10 +170,8 @@ class Cli:
         for running in self._started:
             running.kill()
         for pid in self.leftovers():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 def _read_some(stream: IO[bytes]) -> bytes:
@@ -184,9 +198,11 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that pip builds from the checkout."""
+    """The wheel that pip builds from a copy of the checkout (a build leaves files in its tree)."""
     folder = tmp_path_factory.mktemp("wheel")
-    _pip("wheel", str(ROOT), "--no-deps", "-w", str(folder))
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests", "bench")
+    shutil.copytree(ROOT, folder / "checkout", ignore=ignored)
+    _pip("wheel", str(folder / "checkout"), "--no-deps", "-w", str(folder))
     [built] = folder.glob("*.whl")
     return built
 

@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -151,7 +152,8 @@ class _Server(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread: a slow handshake holds up nobody else."""
         if not self.tls:
-            return super().finish_request(request, client_address)
+            super().finish_request(request, client_address)
+            return
         with self.tls.wrap_socket(request, server_side=True) as wrapped:
             self.connections.add(wrapped)
             super().finish_request(wrapped, client_address)
@@ -187,8 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(answer.wait_s)
         if answer.reset:
             self.close_connection = True
-            return _reset(self.connection)
-        self.send(answer)
+            _reset(self.connection)
+        else:
+            self.send(answer)
 
     do_POST = do_GET = do_HEAD = do_PUT = do_OPTIONS = answer
 
@@ -210,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(bytes([byte]))
             time.sleep(pause_s)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Nothing on the test's standard error."""
 
 
@@ -221,12 +224,10 @@ def _answer(scripted: Scripted) -> Answer:
 
 
 def _reset(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RD)  # wakes the thread that reads from it
         connection.close()
-    except OSError:
-        pass
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", 'pg(spec): PostgreSQL majors that the test is for, such as ">= 14" or ">= 13, < 17"')
+    config.addinivalue_line(
+        "markers", 'pg(spec): PostgreSQL majors that the test is for, such as ">= 14" or ">= 13, < 17"'
+    )
     sweep()
 
 
@@ -138,7 +140,14 @@ def _fits(node: pytest.Item, major: int) -> bool:
 
 
 def _holds(spec: str, major: int) -> bool:
-    compare = {">=": major.__ge__, "<=": major.__le__, "==": major.__eq__, "!=": major.__ne__, ">": major.__gt__, "<": major.__lt__}
+    compare = {
+        ">=": major.__ge__,
+        "<=": major.__le__,
+        "==": major.__eq__,
+        "!=": major.__ne__,
+        ">": major.__gt__,
+        "<": major.__lt__,
+    }
     parts = [_SPEC.fullmatch(part) for part in spec.split(",")]
     if not all(parts):
         raise pytest.UsageError(f"pg({spec!r}): not a list of conditions such as >= 14")

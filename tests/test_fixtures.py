@@ -33,7 +33,9 @@ def test_each_major_is_the_one_that_it_says(server: Server) -> None:
 
 def test_a_database_has_a_role_that_needs_its_password(database: Database) -> None:
     with psycopg2.connect(database.dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_has_role(current_user, 'pg_monitor', 'member'), count(*) >= 0 FROM pg_stat_statements")
+        cursor.execute(
+            "SELECT pg_has_role(current_user, 'pg_monitor', 'member'), count(*) >= 0 FROM pg_stat_statements"
+        )
         assert cursor.fetchall() == [(True, True)]
     connection.close()
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
@@ -82,7 +84,9 @@ def test_the_endpoint_goes_down_resets_and_comes_up_again(endpoint: Endpoint) ->
     assert post(endpoint.url, {})[0] == 200
 
 
-def test_the_tls_endpoint_is_trusted_through_its_file_only(tls_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tls_endpoint_is_trusted_through_its_file_only(
+    tls_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         post(tls_endpoint.url, {})
     monkeypatch.setenv("SSL_CERT_FILE", tls_endpoint.ca_file)
@@ -102,7 +106,11 @@ def test_a_started_process_is_read_signalled_and_ended(cli: Cli, tty: bool) -> N
 
 
 def test_what_a_test_leaves_in_the_background_is_killed(cli: Cli) -> None:
-    cli.command = (sys.executable, "-c", f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], stdout=-3, stderr=-3)")
+    cli.command = (
+        sys.executable,
+        "-c",
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], stdout=-3, stderr=-3)",
+    )
     assert cli.run().returncode == 0
     [left] = wait_for(cli.leftovers, "no process in the background")
     cli.end()

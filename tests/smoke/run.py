@@ -21,7 +21,6 @@ def main() -> int:
     for minor in MINORS:
         if minor not in pythons:
             print(f"Python 3.{minor}: not on this machine", flush=True)
-    print(f"{len(pythons) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
@@ -29,7 +28,10 @@ def find_pythons() -> dict[int, str]:
     """A working interpreter a minor version: from PATH, else from pyenv's folder."""
     found = {}
     for minor in MINORS:
-        places = [shutil.which(f"python3.{minor}"), *map(str, Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python"))]
+        places = [
+            shutil.which(f"python3.{minor}"),
+            *map(str, Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")),
+        ]
         working = [place for place in places if place and _minor(place) == minor]
         if working:
             found[minor] = working[0]
@@ -37,7 +39,9 @@ def find_pythons() -> dict[int, str]:
 
 
 def _minor(python: str) -> int | None:
-    done = subprocess.run([python, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, text=True, check=False
+    )
     return int(done.stdout) if done.returncode == 0 else None
 
 
@@ -57,7 +61,16 @@ def _install_and_run(python: str, folder: Path) -> str:
     shutil.copytree(ROOT, folder / "checkout", ignore=ignored)
     _run(python, "-m", "venv", str(folder / "venv"), cwd=folder)
     inside = folder / "venv" / "bin"
-    _run(str(inside / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", str(folder / "checkout"), cwd=folder)
+    _run(
+        str(inside / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        str(folder / "checkout"),
+        cwd=folder,
+    )
     _run(str(inside / "pgdoctor"), "--help", cwd=folder)
     for script in sorted(Path(__file__).parent.glob("*.py")):
         if script != Path(__file__).resolve():
