@@ -1,0 +1,62 @@
+-- source: pg_stat_database, pg_database (postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-DATABASE-VIEW)
+-- scope: database
+-- rows: one
+-- needs: nothing
+--
+-- After a crash pg_stat_database.stats_reset may be NULL; pg_stat_archiver's is then the time of the crash. Counters
+-- run since the later of the two.
+SELECT d.oid::bigint AS datid,
+       d.datname,
+       pg_encoding_to_char(d.encoding) AS encoding,
+       d.datcollate,
+       d.datctype,
+       d.datcollversion,                                                                  -- [pg >= 15]
+       pg_database_collation_actual_version(d.oid) AS datcollversion_actual,              -- [pg >= 15]
+-- [pg < 15]       NULL AS datcollversion,
+-- [pg < 15]       NULL AS datcollversion_actual,
+       d.datconnlimit,
+       pg_database_size(d.oid) AS size_bytes,
+       age(d.datfrozenxid) AS datfrozenxid_age,
+       mxid_age(d.datminmxid) AS datminmxid_age,
+       s.numbackends,
+       s.xact_commit,
+       s.xact_rollback,
+       s.blks_read,
+       s.blks_hit,
+       s.tup_returned,
+       s.tup_fetched,
+       s.tup_inserted,
+       s.tup_updated,
+       s.tup_deleted,
+       s.conflicts,
+       s.temp_files,
+       s.temp_bytes,
+       s.deadlocks,
+       s.checksum_failures,
+       s.checksum_last_failure,
+       s.blk_read_time AS blk_read_time_ms,
+       s.blk_write_time AS blk_write_time_ms,
+       s.session_time AS session_time_ms,                                                 -- [pg >= 14]
+       s.active_time AS active_time_ms,                                                   -- [pg >= 14]
+       s.idle_in_transaction_time AS idle_in_transaction_time_ms,                         -- [pg >= 14]
+       s.sessions,                                                                        -- [pg >= 14]
+       s.sessions_abandoned,                                                              -- [pg >= 14]
+       s.sessions_fatal,                                                                  -- [pg >= 14]
+       s.sessions_killed,                                                                 -- [pg >= 14]
+-- [pg < 14]       NULL::float8 AS session_time_ms,
+-- [pg < 14]       NULL::float8 AS active_time_ms,
+-- [pg < 14]       NULL::float8 AS idle_in_transaction_time_ms,
+-- [pg < 14]       NULL::bigint AS sessions,
+-- [pg < 14]       NULL::bigint AS sessions_abandoned,
+-- [pg < 14]       NULL::bigint AS sessions_fatal,
+-- [pg < 14]       NULL::bigint AS sessions_killed,
+       s.stats_reset,
+       (SELECT stats_reset FROM pg_stat_archiver) AS archiver_stats_reset,
+       pg_postmaster_start_time() AS postmaster_start_time,
+       pg_is_in_recovery() AS in_recovery,
+       (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+       current_setting('server_version_num')::int AS server_version_num,
+       clock_timestamp() AS server_time
+  FROM pg_database d
+  LEFT JOIN pg_stat_database s ON s.datid = d.oid
+ WHERE d.datname = current_database()

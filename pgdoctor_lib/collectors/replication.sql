@@ -1,0 +1,61 @@
+-- source: pg_stat_replication, pg_stat_wal_receiver, pg_replication_slots (postgresql.org/docs/current/monitoring-stats.html)
+-- scope: server
+-- rows: one, with 100 senders by replay_lag_bytes and 100 slots by retained_bytes in it
+-- needs: pg_monitor, else senders and receiver are seen without positions
+--
+-- lsn is where this server is: what it has written, or on a standby the later of received and replayed.
+WITH here AS MATERIALIZED (
+    SELECT CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+                ELSE pg_current_wal_lsn() END AS lsn
+)
+SELECT pg_is_in_recovery() AS in_recovery,
+       here.lsn::text AS lsn,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END::text AS receive_lsn,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text AS replay_lsn,
+       CASE WHEN pg_is_in_recovery() THEN pg_wal_lsn_diff(here.lsn, pg_last_wal_replay_lsn()) END AS replay_lag_bytes,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END AS last_xact_replay_timestamp,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS is_wal_replay_paused,
+       (SELECT count(*) FROM pg_stat_replication) AS sender_count,
+       (SELECT json_agg(t) FROM (
+               SELECT pid, usename, application_name, host(client_addr) AS client_addr, backend_start, state, sync_state,
+                      age(backend_xmin) AS backend_xmin_age,
+                      pg_wal_lsn_diff(here.lsn, sent_lsn) AS sent_lag_bytes,
+                      pg_wal_lsn_diff(here.lsn, write_lsn) AS write_lag_bytes,
+                      pg_wal_lsn_diff(here.lsn, flush_lsn) AS flush_lag_bytes,
+                      pg_wal_lsn_diff(here.lsn, replay_lsn) AS replay_lag_bytes,
+                      extract(epoch FROM write_lag) AS write_lag_s,
+                      extract(epoch FROM flush_lag) AS flush_lag_s,
+                      extract(epoch FROM replay_lag) AS replay_lag_s,
+                      reply_time
+                 FROM pg_stat_replication
+                ORDER BY replay_lag_bytes DESC NULLS LAST, pid
+                LIMIT 100) t) AS senders,
+       (SELECT to_json(t) FROM (
+               SELECT pid, status, sender_host, sender_port, slot_name,
+                      received_tli,
+                      latest_end_lsn::text,
+                      latest_end_time,
+                      last_msg_receipt_time,
+                      round(extract(epoch FROM clock_timestamp() - last_msg_receipt_time)::numeric, 3) AS last_msg_age_s
+                 FROM pg_stat_wal_receiver) t) AS receiver,
+       (SELECT count(*) FROM pg_replication_slots) AS slot_count,
+       (SELECT json_agg(t) FROM (
+               SELECT slot_name, plugin, slot_type, database, temporary, active, active_pid,
+                      pg_wal_lsn_diff(here.lsn, restart_lsn) AS retained_bytes,
+                      pg_wal_lsn_diff(here.lsn, confirmed_flush_lsn) AS confirmed_flush_lag_bytes,
+                      age(xmin) AS xmin_age,
+                      age(catalog_xmin) AS catalog_xmin_age,
+                      wal_status,                                                         -- [pg >= 13]
+                      safe_wal_size AS safe_wal_size_bytes,                               -- [pg >= 13]
+                      conflicting,                                                        -- [pg >= 16]
+                      invalidation_reason,                                                -- [pg >= 17]
+                      round(extract(epoch FROM clock_timestamp() - inactive_since)::numeric, 3) AS inactive_s  -- [pg >= 17]
+-- [pg < 13]                      NULL AS wal_status,
+-- [pg < 13]                      NULL::bigint AS safe_wal_size_bytes,
+-- [pg < 16]                      NULL::boolean AS conflicting,
+-- [pg < 17]                      NULL AS invalidation_reason,
+-- [pg < 17]                      NULL::numeric AS inactive_s
+                 FROM pg_replication_slots
+                ORDER BY retained_bytes DESC NULLS LAST, slot_name
+                LIMIT 100) t) AS slots
+  FROM here

@@ -1,0 +1,92 @@
+"""Runs what is due against one database: together in one statement, or, where that fails, each on its own."""
+
+from dataclasses import replace
+
+from pgdoctor_lib.collectors import top_queries
+from pgdoctor_lib.collectors.registry import Asked, sections
+from pgdoctor_lib.collectors.remedies import failed, unprivileged
+from pgdoctor_lib.collectors.top_queries import TopQueries
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.errors import DatabaseError
+from pgdoctor_lib.postgres.connect import Row, Session, connect
+from pgdoctor_lib.snapshot import Collected, CollectorError, Section
+
+TOGETHER_S = 10.0
+ALONE_S = 5.0
+_LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
+
+
+def collect(dsn: Dsn, limit: int) -> Collected:
+    """Connect, collect, disconnect. Raises `DatabaseError` where the database cannot be examined at all."""
+    with connect(dsn) as session:
+        collected = run(session, limit)
+        if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
+            return collected
+        return _with(collected, top_queries.elsewhere(session, dsn, limit))
+
+
+def run(session: Session, limit: int) -> Collected:
+    """Everything that can be read in this session; `limit`: how many top queries.
+
+    A collector that fails costs its own section. Raises `DatabaseError` when the connection is lost.
+    """
+    facts = session.facts
+    asked = sections(facts)
+    if top_queries.readable(facts):
+        asked.append(top_queries.asked(facts, limit))
+    try:
+        rows, errors = _together(session, asked), []
+    except DatabaseError as error:
+        _raise_if_lost(error)
+        rows, errors = _each(session, [part for part in asked if part.name != top_queries.NAME])
+    if not facts.has_pg_monitor:
+        errors.append(unprivileged(facts))
+    found = tuple(Section(name, row[0] or "null") for name, row in rows.items() if name != top_queries.NAME)
+    collected = Collected(facts.db_name, facts.version, found, None, tuple(errors))
+    return _with(collected, _top_queries(session, rows.get(top_queries.NAME), limit))
+
+
+def _together(session: Session, asked: list[Asked]) -> dict[str, Row]:
+    """All parts in one round trip: what each brought, by its name."""
+    columns = ",\n".join(f"({column})" for part in asked for column in part.columns)
+    with session.transaction(TOGETHER_S):
+        [row] = session.query(f"/* pgdoctor */ SELECT {columns}")
+    values = iter(row)
+    return {part.name: tuple(next(values) for _ in part.columns) for part in asked}
+
+
+def _each(session: Session, asked: list[Asked]) -> tuple[dict[str, Row], list[CollectorError]]:
+    """Every part in a transaction of its own: what those that worked brought, and what became of the others."""
+    rows: dict[str, Row] = {}
+    errors = []
+    for part in asked:
+        try:
+            with session.transaction(ALONE_S):
+                [rows[part.name]] = session.query(part.statement)
+        except DatabaseError as error:
+            _raise_if_lost(error)
+            errors.append(failed(part.name, error, session.facts))
+    return rows, errors
+
+
+def _top_queries(session: Session, row: Row | None, limit: int) -> TopQueries:
+    facts = session.facts
+    if row is not None:
+        return top_queries.answered(row, facts)
+    if not top_queries.readable(facts):
+        return top_queries.unreadable(facts)
+    try:
+        return top_queries.alone(session, limit)
+    except DatabaseError as error:
+        _raise_if_lost(error)
+        return TopQueries(None, (failed(top_queries.NAME, error, facts),))
+
+
+def _with(collected: Collected, found: TopQueries) -> Collected:
+    others = tuple(error for error in collected.errors if error.collector != top_queries.NAME)
+    return replace(collected, top_queries=found.json, errors=(*others, *found.errors))
+
+
+def _raise_if_lost(error: DatabaseError) -> None:
+    if error.sqlstate in _LOST or error.sqlstate.startswith("08"):
+        raise error

@@ -1,0 +1,100 @@
+-- source: pg_class, pg_stat_all_tables, pg_statio_all_tables (postgresql.org/docs/current/monitoring-stats.html)
+-- scope: database
+-- rows: many, 50 each by size, n_dead_tup, tuples read and relfrozenxid_age
+-- needs: nothing
+--
+-- Statistics come from pg_stat_get_*(), which the views are made of: they are asked for all relations only for what
+-- ranks them, and for the rest only for those shown. Sizes come from relpages, as of the last VACUUM or ANALYZE:
+-- pg_relation_size() would wait for whoever holds ACCESS EXCLUSIVE.
+WITH index_reads AS MATERIALIZED (
+    SELECT indrelid, sum(pg_stat_get_tuples_fetched(indexrelid)) AS tuples
+      FROM pg_index
+     GROUP BY indrelid
+), relation AS MATERIALIZED (
+    SELECT c.oid,
+           t.oid AS toast,
+           coalesce(t.relpages, 0) AS toast_pages,
+           row_number() OVER (ORDER BY c.relpages + coalesce(t.relpages, 0) DESC, c.oid) AS by_size,
+           row_number() OVER (ORDER BY pg_stat_get_dead_tuples(c.oid) DESC, c.oid) AS by_dead,
+           row_number() OVER (ORDER BY pg_stat_get_tuples_returned(c.oid) + pg_stat_get_tuples_fetched(c.oid)
+                                       + coalesce(i.tuples, 0) DESC, c.oid) AS by_reads,
+           row_number() OVER (ORDER BY a.relfrozenxid_age DESC NULLS LAST, c.oid) AS by_age,
+           a.relfrozenxid_age
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
+      LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
+      LEFT JOIN index_reads i ON i.indrelid = c.oid
+     CROSS JOIN LATERAL (
+           SELECT greatest(CASE WHEN c.relfrozenxid <> '0' THEN age(c.relfrozenxid) END,
+                           CASE WHEN t.relfrozenxid <> '0' THEN age(t.relfrozenxid) END)) a (relfrozenxid_age)
+     WHERE c.relkind IN ('r', 'm', 'p')
+       AND c.relpersistence <> 't'
+), shown AS MATERIALIZED (
+    SELECT * FROM relation WHERE least(by_size, by_dead, by_reads, by_age) <= 50
+)
+SELECT c.oid::bigint AS relid,
+       n.nspname AS schemaname,
+       c.relname,
+       c.relkind,
+       c.relpersistence,
+       c.relispartition,
+       c.reloptions,
+       nullif(c.reltuples, -1) AS reltuples,
+       (c.relpages + s.toast_pages + i.pages) * b.size AS size_bytes,
+       c.relpages * b.size AS table_size_bytes,
+       s.toast_pages * b.size AS toast_size_bytes,
+       i.pages * b.size AS indexes_size_bytes,
+       i.count AS index_count,
+       pg_stat_get_live_tuples(c.oid) AS n_live_tup,
+       pg_stat_get_dead_tuples(c.oid) AS n_dead_tup,
+       pg_stat_get_mod_since_analyze(c.oid) AS n_mod_since_analyze,
+       pg_stat_get_ins_since_vacuum(c.oid) AS n_ins_since_vacuum,                         -- [pg >= 13]
+-- [pg < 13]       NULL::bigint AS n_ins_since_vacuum,
+       pg_stat_get_numscans(c.oid) AS seq_scan,
+       pg_stat_get_lastscan(c.oid) AS last_seq_scan,                                      -- [pg >= 16]
+-- [pg < 16]       NULL::timestamptz AS last_seq_scan,
+       pg_stat_get_tuples_returned(c.oid) AS seq_tup_read,
+       i.idx_scan,
+       i.last_idx_scan,
+       i.idx_tup_fetch + pg_stat_get_tuples_fetched(c.oid) AS idx_tup_fetch,
+       pg_stat_get_tuples_inserted(c.oid) AS n_tup_ins,
+       pg_stat_get_tuples_updated(c.oid) AS n_tup_upd,
+       pg_stat_get_tuples_deleted(c.oid) AS n_tup_del,
+       pg_stat_get_tuples_hot_updated(c.oid) AS n_tup_hot_upd,
+       pg_stat_get_tuples_newpage_updated(c.oid) AS n_tup_newpage_upd,                    -- [pg >= 16]
+-- [pg < 16]       NULL::bigint AS n_tup_newpage_upd,
+       pg_stat_get_blocks_fetched(c.oid) - pg_stat_get_blocks_hit(c.oid) AS heap_blks_read,
+       pg_stat_get_blocks_hit(c.oid) AS heap_blks_hit,
+       pg_stat_get_last_vacuum_time(c.oid) AS last_vacuum,
+       pg_stat_get_last_autovacuum_time(c.oid) AS last_autovacuum,
+       pg_stat_get_last_analyze_time(c.oid) AS last_analyze,
+       pg_stat_get_last_autoanalyze_time(c.oid) AS last_autoanalyze,
+       pg_stat_get_vacuum_count(c.oid) AS vacuum_count,
+       pg_stat_get_autovacuum_count(c.oid) AS autovacuum_count,
+       pg_stat_get_analyze_count(c.oid) AS analyze_count,
+       pg_stat_get_autoanalyze_count(c.oid) AS autoanalyze_count,
+       pg_stat_get_total_vacuum_time(c.oid) AS total_vacuum_time_ms,                      -- [pg >= 18]
+       pg_stat_get_total_autovacuum_time(c.oid) AS total_autovacuum_time_ms,              -- [pg >= 18]
+       pg_stat_get_total_analyze_time(c.oid) AS total_analyze_time_ms,                    -- [pg >= 18]
+       pg_stat_get_total_autoanalyze_time(c.oid) AS total_autoanalyze_time_ms,            -- [pg >= 18]
+-- [pg < 18]       NULL::float8 AS total_vacuum_time_ms,
+-- [pg < 18]       NULL::float8 AS total_autovacuum_time_ms,
+-- [pg < 18]       NULL::float8 AS total_analyze_time_ms,
+-- [pg < 18]       NULL::float8 AS total_autoanalyze_time_ms,
+       s.relfrozenxid_age,
+       CASE WHEN c.relminmxid <> '0' THEN mxid_age(c.relminmxid) END AS relminmxid_age
+  FROM shown s
+  JOIN pg_class c ON c.oid = s.oid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN (SELECT current_setting('block_size')::bigint) b (size)
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS count,
+              coalesce(sum(x.relpages), 0)::bigint AS pages,
+              coalesce(sum(pg_stat_get_numscans(x.oid)), 0)::bigint AS idx_scan,
+              max(pg_stat_get_lastscan(x.oid)) AS last_idx_scan,                          -- [pg >= 16]
+-- [pg < 16]              NULL::timestamptz AS last_idx_scan,
+              coalesce(sum(pg_stat_get_tuples_fetched(x.oid)), 0)::bigint AS idx_tup_fetch
+         FROM pg_index
+         JOIN pg_class x ON x.oid = indexrelid
+        WHERE indrelid = c.oid) i
+ ORDER BY size_bytes DESC, relid

@@ -1,0 +1,108 @@
+"""The statements that took most time, from pg_stat_statements: wherever it is, and why not where it isn't."""
+
+import json
+from dataclasses import dataclass
+
+from pgdoctor_lib.collectors.registry import Asked, query
+from pgdoctor_lib.collectors.remedies import CREATE, PRELOAD, grant
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.deadline import deadline
+from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
+from pgdoctor_lib.postgres.connect import Row, Session, connect
+from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.secret import one_line
+from pgdoctor_lib.snapshot import CollectorError
+
+NAME = "top_queries"
+EXTENSION = "pg_stat_statements"
+STATEMENT_TIMEOUT_S = 5.0
+SEARCH_S = 10.0  # for all the databases that might have the extension together
+_RECORD = "set compute_query_id to auto and pg_stat_statements.track to top"
+_UNTRANSLATABLE = ("22021", "22P05")
+
+
+@dataclass(frozen=True)
+class TopQueries:
+    """`json`: the array as text, None where it could not be read; `errors`: what is missing from it, and why."""
+
+    json: str | None
+    errors: tuple[CollectorError, ...] = ()
+
+
+def asked(facts: Facts, limit: int, dbid: int = 0, *, texts: bool = True) -> Asked:
+    """The `limit` statements of database `dbid` (0: this one) that took most time, and what is known of the others."""
+    schema = facts.extensions[EXTENSION].schema
+    variables = {"pgss_schema": schema, "dbid": str(dbid), "limit": str(limit), "texts": str(texts).lower()}
+    rows = query(NAME).sql(facts.has, **variables)
+    total = query(f"{NAME}.total").sql(facts.has, **variables)
+    columns = f"SELECT coalesce(json_agg(t), '[]')::text FROM (\n{rows}) t", f"SELECT row_to_json(t)::text FROM (\n{total}) t"
+    return Asked(NAME, columns)
+
+
+def readable(facts: Facts) -> bool:
+    """Whether this database has the extension, and the server its library."""
+    return EXTENSION in facts.extensions and facts.pg_stat_statements_loaded
+
+
+def unreadable(facts: Facts) -> TopQueries:
+    """Why there is nothing to be read in this database, and what mends it."""
+    if facts.pg_stat_statements_loaded:
+        return _nothing("pg_stat_statements is loaded, but no extension of this database", CREATE)
+    created = EXTENSION in facts.extensions
+    return _nothing("pg_stat_statements is not loaded", PRELOAD if created else f"{PRELOAD}, then {CREATE}")
+
+
+def answered(row: Row, facts: Facts) -> TopQueries:
+    """What the columns of `asked` brought, and what they tell is missing."""
+    total = json.loads(row[1] or "{}")
+    errors = []
+    if total["hidden"]:
+        who = one_line(facts.role)
+        errors.append(CollectorError(NAME, f"{total['hidden']} statements of other roles are hidden from {who}", grant(facts)))
+    if not total["recording"]:
+        errors.append(CollectorError(NAME, "pg_stat_statements records nothing", _RECORD))
+    return TopQueries(row[0], tuple(errors))
+
+
+def alone(session: Session, limit: int, dbid: int = 0) -> TopQueries:
+    """Database `dbid`'s top queries, read in a statement of its own. Texts that this encoding lacks are left out."""
+    try:
+        return _read(session, asked(session.facts, limit, dbid))
+    except DatabaseError as error:
+        if error.sqlstate not in _UNTRANSLATABLE:
+            raise
+    found = _read(session, asked(session.facts, limit, dbid, texts=False))
+    why = f"texts are left out: some database's statements cannot be written in {session.facts.server_encoding}"
+    return TopQueries(found.json, (*found.errors, CollectorError(NAME, why)))
+
+
+def elsewhere(session: Session, dsn: Dsn, limit: int) -> TopQueries:
+    """The same from another database of the server: the first that has the extension and lets us in."""
+    with session.transaction(STATEMENT_TIMEOUT_S):
+        candidates = session.query("/* pgdoctor:top_queries */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
+    try:
+        with deadline(SEARCH_S, "the search for pg_stat_statements"):
+            for dbname, dbid in candidates:
+                if found := _from(dsn, str(dbname), int(dbid or 0), limit):
+                    return found
+    except DeadlineExceeded as error:
+        return _nothing(error.message, CREATE)
+    return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", CREATE)
+
+
+def _from(dsn: Dsn, dbname: str, dbid: int, limit: int) -> TopQueries | None:
+    try:
+        with connect(dsn, dbname=dbname) as session:
+            return alone(session, limit, dbid) if readable(session.facts) else None
+    except DatabaseError:
+        return None  # a database that does not let us in is no database to read it from
+
+
+def _read(session: Session, part: Asked) -> TopQueries:
+    with session.transaction(STATEMENT_TIMEOUT_S):
+        [row] = session.query(part.statement)
+    return answered(row, session.facts)
+
+
+def _nothing(error: str, hint: str) -> TopQueries:
+    return TopQueries(None, (CollectorError(NAME, error, hint),))
