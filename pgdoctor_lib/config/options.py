@@ -16,8 +16,8 @@ from pgdoctor_lib.config.values import Kind
 class Scope(Enum):
     """Where an option may stand: at the file's top, or under a database."""
 
-    AGENT = "the top level"
-    DATABASE = "databases"
+    AGENT = "at the top level"
+    DATABASE = "under databases"
 
 
 AGENT = (Scope.AGENT,)
@@ -100,4 +100,4 @@ def did_you_mean(key: str, known: Iterable[str], scope: Scope) -> str:
     if near:
         return f"did you mean {near[0]}?"
     elsewhere = [option for option in OPTIONS if option.name == key and scope not in option.scope]
-    return f"it belongs under {elsewhere[0].scope[0].value}" if elsewhere else ""
+    return f"it belongs {elsewhere[0].scope[0].value}" if elsewhere else ""

@@ -51,15 +51,15 @@ class _Reader:
     skipped: tuple[str, ...]
 
     def agent(self, root: Node) -> dict[str, Setting]:
-        given = self._given(root, Scope.AGENT, "")
-        if "token" in given and "token_file" in given:
-            raise ConfigError(f"{given['token_file'].origin}: token_file: token is given as well; keep one of them")
-        return given
+        if isinstance(root, Pairs) and {"token", "token_file"} <= root.pairs.keys():
+            raise self._error(root.pairs["token_file"].line, "token_file", "token is given as well; keep one of them")
+        return self._given(root, Scope.AGENT, "")
 
     def databases(self, root: Node) -> Iterator[dict[str, Setting]]:
         node = root.pairs.get(_DATABASES) if isinstance(root, Pairs) else None
-        if node is None:
-            raise self._error(1, _DATABASES, "missing; list one database at least, with its name and dsn")
+        if node is None or node == Items(node.line, ()):
+            line = node.line if node else 1
+            raise self._error(line, _DATABASES, "list one database at least, with its name and dsn")
         if not isinstance(node, Items):
             raise self._error(node.line, _DATABASES, 'must be a list: "- name: …" and "dsn: …" for each database')
         for index, item in enumerate(node.items):
@@ -180,17 +180,24 @@ def _variable(option: Option, around: Around) -> Setting:
         raise ConfigError(f"{option.env}: {error.message}", hint=error.hint) from None
 
 
-def _plain(node: Node, is_string: bool, environ: Mapping[str, str]) -> Any:
+def _plain(
+    node: Node, is_string: bool, environ: Mapping[str, str], otherwise: str = "must be a string; quote it"
+) -> Any:
     """Strings, lists and mappings, with references to the environment replaced."""
+    if isinstance(node, Leaf):
+        return _expanded(node, is_string, environ, otherwise)
+    within = "must hold strings only; quote the others"
     if isinstance(node, Items):
-        return [_plain(item, is_string, environ) for item in node.items]
-    if isinstance(node, Pairs):
-        return {key: _plain(value, is_string, environ) for key, value in node.pairs.items()}
-    if node.is_null:
+        return [_plain(item, is_string, environ, within) for item in node.items]
+    return {key: _plain(value, is_string, environ, within) for key, value in node.pairs.items()}
+
+
+def _expanded(leaf: Leaf, is_string: bool, environ: Mapping[str, str], otherwise: str) -> str:
+    if leaf.is_null:
         raise ValueError("has no value; give one, or remove the line")
-    if is_string and not node.is_string:
-        raise ValueError("must be a string; quote it")
-    return expand(node.text, environ)
+    if is_string and not leaf.is_string:
+        raise ValueError(otherwise)
+    return expand(leaf.text, environ)
 
 
 def _check_text(value: object) -> None:

@@ -28,6 +28,7 @@ _EXPLANATIONS = {
     "undefined alias": "an alias (*name) without its anchor (&name)",
     "unknown escape character": "a backslash that means nothing within \"…\"; write it twice, or use '…'",
 }
+_UNFINISHED = ("end of stream", "expected ','", "expected ':'")  # reported where it begins, not where YAML gave up
 
 
 class Malformed(Exception):
@@ -70,20 +71,25 @@ Node = Leaf | Items | Pairs
 
 def parse(text: str) -> Node:
     """The tree of the one document in `text`; Malformed where there is none, or a bad one."""
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        raise Malformed(text.count("\n", 0, error.position) + 1, "a control character") from None
     try:
         return _Builder(loader).document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise Malformed(mark.line + 1 if mark else 1, f"not valid YAML: {_explain(error.problem or '')}") from None
+        raise _malformed(error) from None
     except (ValueError, OverflowError, RecursionError):
-        raise Malformed(loader.line + 1, "not valid YAML") from None
+        raise Malformed(loader.line + 1, "not valid YAML: it cannot be read") from None
     finally:
         loader.dispose()
 
 
-def _explain(problem: str) -> str:
-    return next((ours for phrase, ours in _EXPLANATIONS.items() if phrase in problem), "it cannot be read")
+def _malformed(error: yaml.MarkedYAMLError) -> Malformed:
+    problem = error.problem or ""
+    mark = error.context_mark if any(each in problem for each in _UNFINISHED) else error.problem_mark
+    ours = next((ours for phrase, ours in _EXPLANATIONS.items() if phrase in problem), "it cannot be read")
+    return Malformed(mark.line + 1 if mark else 1, f"not valid YAML: {ours}")
 
 
 class _Builder:
@@ -166,8 +172,8 @@ class _Builder:
 
 
 def shown_key(key: str) -> str:
-    """A key for a message, or a stand-in where it looks like something that was not meant as a key."""
-    return key if len(key) <= 40 and key.replace("_", "").replace("-", "").isalnum() and key.isascii() else "a key"
+    """A key for a message, or "…" where it looks like something that was not meant as a key."""
+    return key if len(key) <= 40 and key.replace("_", "").replace("-", "").isalnum() and key.isascii() else "…"
 
 
 def _line(event: yaml.Event) -> int:

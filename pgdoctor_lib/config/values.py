@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.secret import Secret, printable
@@ -39,6 +39,8 @@ class Kind:
 
     def parse(self, value: object, around: Around) -> Any:
         """The value; ValueError says what it must be."""
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("is empty")
         parsed = self.read(value, around) if isinstance(value, str) or self is TAGS else None
         if parsed is None:
             raise ValueError(f"must be {self.text}")
@@ -131,17 +133,26 @@ def _ca_file(text: str, around: Around) -> str | None:
 
 
 def _url(text: str, _: Around) -> str | None:
-    parts = urlsplit(text) if _URL_CHARACTERS.fullmatch(text) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    if not _URL_CHARACTERS.fullmatch(text) or parts.scheme not in ("http", "https") or not parts.hostname:
         return None
     if "@" in parts.netloc:
         raise ValueError("must not have a user or a password in it; the token goes into token")
     if "#" in text:
         raise ValueError('must not have a "#" in it')
+    if not _has_good_port(parts):
+        raise ValueError("must have a port from 1 to 65535, or none")
+    return text
+
+
+def _has_good_port(parts: SplitResult) -> bool:
     try:
-        return text if parts.port != 0 else None
+        return parts.port != 0
     except ValueError:
-        raise ValueError("must have a port from 1 to 65535, or none") from None
+        return False
 
 
 def _tags(value: object, _: Around) -> tuple[str, ...] | dict[str, str] | None:
