@@ -54,6 +54,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("server", majors, ids=[f"pg{major}" for major in majors], indirect=True, scope="session")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: a test for a server that cannot be had does not run."""
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        if major := item.callspec.params.get("server"):
+            _programs(major)
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Server:
     """The run's server of one major. Shared: leave its settings alone, and use `database`."""
