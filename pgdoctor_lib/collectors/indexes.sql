@@ -5,21 +5,17 @@
 --
 -- Statistics come from pg_stat_get_*() and sizes from relpages, for the reasons given in tables.sql.
 WITH relation AS MATERIALIZED (
-    SELECT x.oid,
-           row_number() OVER (ORDER BY x.relpages DESC, x.oid) AS by_size,
-           row_number() OVER (ORDER BY pg_stat_get_tuples_returned(x.oid) DESC, x.oid) AS by_reads,
-           row_number() OVER (ORDER BY pg_stat_get_numscans(x.oid) = 0 DESC, x.relpages DESC, x.oid) AS by_idle_size,
-           row_number() OVER (ORDER BY indisvalid, x.oid) AS by_validity
-      FROM pg_index
-      JOIN pg_class x ON x.oid = indexrelid
-      JOIN pg_namespace n ON n.oid = x.relnamespace AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
-     WHERE x.relpersistence <> 't'
+    SELECT oid, relpages AS pages, pg_stat_get_numscans(oid) AS scans, pg_stat_get_tuples_returned(oid) AS reads
+      FROM pg_class
+     WHERE relkind IN ('i', 'I')
+       AND relpersistence <> 't'
+       AND relnamespace <> 'pg_toast'::regnamespace
+       AND oid >= 16384
 ), shown AS MATERIALIZED (
-    SELECT oid
-      FROM relation
-      JOIN pg_index ON indexrelid = oid
-     WHERE least(by_size, by_reads, by_idle_size) <= 50
-        OR NOT indisvalid AND by_validity <= 50
+    (SELECT oid FROM relation ORDER BY pages DESC, oid LIMIT 50)
+     UNION (SELECT oid FROM relation WHERE reads > 0 ORDER BY reads DESC, oid LIMIT 50)
+     UNION (SELECT oid FROM relation WHERE scans = 0 ORDER BY pages DESC, oid LIMIT 50)
+     UNION (SELECT oid FROM relation JOIN pg_index ON indexrelid = oid WHERE NOT indisvalid ORDER BY pages DESC, oid LIMIT 50)
 )
 SELECT x.oid::bigint AS indexrelid,
        indrelid::bigint AS relid,

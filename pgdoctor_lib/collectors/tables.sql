@@ -1,36 +1,29 @@
 -- source: pg_class, pg_stat_all_tables, pg_statio_all_tables (postgresql.org/docs/current/monitoring-stats.html)
 -- scope: database
--- rows: many, 50 each by size, n_dead_tup, tuples read and relfrozenxid_age
+-- rows: many, 50 each by size, n_dead_tup, heap blocks read and relfrozenxid_age
 -- needs: nothing
 --
--- Statistics come from pg_stat_get_*(), which the views are made of: they are asked for all relations only for what
--- ranks them, and for the rest only for those shown. Sizes come from relpages, as of the last VACUUM or ANALYZE:
--- pg_relation_size() would wait for whoever holds ACCESS EXCLUSIVE.
-WITH index_reads AS MATERIALIZED (
-    SELECT indrelid, sum(pg_stat_get_tuples_fetched(indexrelid)) AS tuples
-      FROM pg_index
-     GROUP BY indrelid
-), relation AS MATERIALIZED (
+-- Statistics come from pg_stat_get_*(), which the views are made of: for all relations only what ranks them, and the
+-- rest for those shown. Sizes come from relpages, as of the last VACUUM or ANALYZE: pg_relation_size() would wait for
+-- whoever holds ACCESS EXCLUSIVE. Objects below oid 16384 are the system's own.
+WITH relation AS MATERIALIZED (
     SELECT c.oid,
-           t.oid AS toast,
            coalesce(t.relpages, 0) AS toast_pages,
-           row_number() OVER (ORDER BY c.relpages + coalesce(t.relpages, 0) DESC, c.oid) AS by_size,
-           row_number() OVER (ORDER BY pg_stat_get_dead_tuples(c.oid) DESC, c.oid) AS by_dead,
-           row_number() OVER (ORDER BY pg_stat_get_tuples_returned(c.oid) + pg_stat_get_tuples_fetched(c.oid)
-                                       + coalesce(i.tuples, 0) DESC, c.oid) AS by_reads,
-           row_number() OVER (ORDER BY a.relfrozenxid_age DESC NULLS LAST, c.oid) AS by_age,
-           a.relfrozenxid_age
+           c.relpages + coalesce(t.relpages, 0) AS pages,
+           pg_stat_get_dead_tuples(c.oid) AS dead,
+           pg_stat_get_blocks_fetched(c.oid) AS reads,
+           greatest(CASE WHEN c.relfrozenxid <> '0' THEN age(c.relfrozenxid) END,
+                    CASE WHEN t.relfrozenxid <> '0' THEN age(t.relfrozenxid) END) AS relfrozenxid_age
       FROM pg_class c
-      JOIN pg_namespace n ON n.oid = c.relnamespace AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
-      LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
-      LEFT JOIN index_reads i ON i.indrelid = c.oid
-     CROSS JOIN LATERAL (
-           SELECT greatest(CASE WHEN c.relfrozenxid <> '0' THEN age(c.relfrozenxid) END,
-                           CASE WHEN t.relfrozenxid <> '0' THEN age(t.relfrozenxid) END)) a (relfrozenxid_age)
+      LEFT JOIN pg_class t ON t.oid = c.reltoastrelid AND t.relkind = 't'
      WHERE c.relkind IN ('r', 'm', 'p')
        AND c.relpersistence <> 't'
+       AND c.oid >= 16384
 ), shown AS MATERIALIZED (
-    SELECT * FROM relation WHERE least(by_size, by_dead, by_reads, by_age) <= 50
+    (SELECT * FROM relation ORDER BY pages DESC, oid LIMIT 50)
+     UNION (SELECT * FROM relation WHERE dead > 0 ORDER BY dead DESC, oid LIMIT 50)
+     UNION (SELECT * FROM relation WHERE reads > 0 ORDER BY reads DESC, oid LIMIT 50)
+     UNION (SELECT * FROM relation ORDER BY relfrozenxid_age DESC NULLS LAST, oid LIMIT 50)
 )
 SELECT c.oid::bigint AS relid,
        n.nspname AS schemaname,

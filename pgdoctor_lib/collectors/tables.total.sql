@@ -2,23 +2,17 @@
 -- scope: database
 -- rows: one
 -- needs: nothing
-SELECT count(*) AS count,
-       coalesce(sum(c.relpages), 0)::bigint * current_setting('block_size')::bigint AS table_size_bytes,
-       coalesce(sum(t.relpages), 0)::bigint * current_setting('block_size')::bigint AS toast_size_bytes,
-       coalesce(sum(greatest(c.reltuples, 0)), 0) AS reltuples,
-       coalesce(sum(pg_stat_get_live_tuples(c.oid)), 0)::bigint AS n_live_tup,
-       coalesce(sum(pg_stat_get_dead_tuples(c.oid)), 0)::bigint AS n_dead_tup,
-       coalesce(sum(pg_stat_get_numscans(c.oid)), 0)::bigint AS seq_scan,
-       coalesce(sum(pg_stat_get_tuples_returned(c.oid)), 0)::bigint AS seq_tup_read,
-       coalesce(sum(pg_stat_get_tuples_inserted(c.oid)), 0)::bigint AS n_tup_ins,
-       coalesce(sum(pg_stat_get_tuples_updated(c.oid)), 0)::bigint AS n_tup_upd,
-       coalesce(sum(pg_stat_get_tuples_deleted(c.oid)), 0)::bigint AS n_tup_del,
-       coalesce(sum(pg_stat_get_tuples_hot_updated(c.oid)), 0)::bigint AS n_tup_hot_upd,
-       max(greatest(CASE WHEN c.relfrozenxid <> '0' THEN age(c.relfrozenxid) END,
-                    CASE WHEN t.relfrozenxid <> '0' THEN age(t.relfrozenxid) END)) AS relfrozenxid_age,
-       max(CASE WHEN c.relminmxid <> '0' THEN mxid_age(c.relminmxid) END) AS relminmxid_age
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
-  LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
- WHERE c.relkind IN ('r', 'm', 'p')
-   AND c.relpersistence <> 't'
+SELECT count(*) FILTER (WHERE relkind <> 't') AS count,
+       coalesce(sum(relpages) FILTER (WHERE relkind <> 't'), 0)::bigint * current_setting('block_size')::bigint AS table_size_bytes,
+       coalesce(sum(relpages) FILTER (WHERE relkind = 't'), 0)::bigint * current_setting('block_size')::bigint AS toast_size_bytes,
+       coalesce(sum(reltuples) FILTER (WHERE relkind IN ('r', 'm') AND reltuples > 0), 0) AS reltuples,
+       coalesce(sum(pg_stat_get_live_tuples(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS n_live_tup,
+       coalesce(sum(pg_stat_get_dead_tuples(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS n_dead_tup,
+       coalesce(sum(pg_stat_get_numscans(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS seq_scan,
+       coalesce(sum(pg_stat_get_tuples_returned(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS seq_tup_read,
+       max(age(relfrozenxid)) FILTER (WHERE relfrozenxid <> '0') AS relfrozenxid_age,
+       max(mxid_age(relminmxid)) FILTER (WHERE relminmxid <> '0') AS relminmxid_age
+  FROM pg_class
+ WHERE relkind IN ('r', 'm', 'p', 't')
+   AND relpersistence <> 't'
+   AND oid >= 16384
