@@ -1,24 +1,37 @@
-"""The spine: one database, once."""
+"""The spine: one database, once. Open, collect, seal, keep, deliver."""
 
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager
 
 from pgdoctor_lib import __version__
+from pgdoctor_lib.agent.outbox import Outbox
+from pgdoctor_lib.agent.output import CycleLine
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors import run as collectors
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.deadline import deadline
-from pgdoctor_lib.postgres.connect import connect
-from pgdoctor_lib.snapshot import Agent, Collected, Snapshot, new_id
+from pgdoctor_lib.deliver.upload import Receipt
+from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
+
+
+def run(
+    target: Target, place: AbstractContextManager[None], timeout_s: float, clock: Clock, outbox: Outbox, line: CycleLine
+) -> Receipt:
+    """A whole cycle, once `place` at the server is free. What went wrong comes out as an exception of the one family."""
+    with place:
+        line.begin()
+        snapshot = take(target, timeout_s, clock)
+    line.uploading(snapshot.collected.errors)
+    entry = outbox.keep(snapshot.seal())
+    return outbox.deliver(entry, line.retry)
 
 
 def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
-    """Open, collect: what one database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
+    """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
-        collected = _collect(target)
+        collected = collectors.collect(target.dsn, target.limit)
     return Snapshot(
         snapshot_id=new_id(wall),
         collected_at=wall,

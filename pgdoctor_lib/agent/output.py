@@ -9,12 +9,12 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.secret import one_line, redact
-from pgdoctor_lib.snapshot import iso_time
+from pgdoctor_lib.snapshot import CollectorError, iso_time
 from pgdoctor_lib.units import format_duration
 
 LogFormat = Literal["text", "json"]
@@ -55,13 +55,11 @@ class Output:
         else:
             self.write(f"{self.prefix(self._wall(), target)} {line}\n")
 
-    def cycle(self, number: int, target: Target, started_at: float) -> "CycleLine":
-        """The line of one cycle, which `started_at` (wall clock) gives its time."""
-        line = CycleLine(self, number, target, started_at)
+    def begin(self, line: "CycleLine") -> None:
+        """A cycle begins: on a terminal its line does so, too, where there is one database."""
         if self.single and self.terminal and not self.json:
             self.write(line.text)
             self._open_line = line
-        return line
 
     def grow(self, line: "CycleLine", text: str) -> None:
         """Show `text`, which the line just got, where the line is being written as the work goes."""
@@ -105,16 +103,26 @@ class Output:
 class CycleLine:
     """`[time] [production] Collecting #1... uploading... ✓ (id=abc123)`, as it comes about."""
 
-    def __init__(self, output: Output, number: int, target: Target, started_at: float) -> None:
+    def __init__(self, output: Output, numbers: Iterator[int], target: Target, wall: Callable[[], float]) -> None:
         self._output = output
-        self._number = number
+        self._numbers = numbers
         self._target = target
-        self._started_at = started_at
-        what = "snapshot " if output.single else ""
-        self.text = f"{output.prefix(started_at, target)} Collecting {what}#{number}..."
+        self._wall = wall
+        self._number = 0
+        self._started_at = 0.0
+        self.text = ""
+        self.errors: tuple[CollectorError, ...] | None = None
 
-    def uploading(self) -> None:
-        """The snapshot is collected and kept."""
+    def begin(self) -> None:
+        """The cycle gets its number and its time."""
+        self._number, self._started_at = next(self._numbers), self._wall()
+        what = "snapshot " if self._output.single else ""
+        self.text = f"{self._output.prefix(self._started_at, self._target)} Collecting {what}#{self._number}..."
+        self._output.begin(self)
+
+    def uploading(self, errors: tuple[CollectorError, ...]) -> None:
+        """The snapshot is collected; `errors` are what it lacks."""
+        self.errors = errors
         self._output.grow(self, " uploading...")
         self.text += " uploading..."
 
@@ -128,9 +136,12 @@ class CycleLine:
         """The endpoint has it."""
         self._done(f" ✓ (id={one_line(receipt_id, 100)})" if receipt_id else " ✓", ok=True, id=receipt_id)
 
-    def failed(self, what: str, cause: str) -> None:
-        """`what`: "collection failed" or "upload failed"; `cause`: the shortest true one."""
-        self._done(f" ✗ {what}: {one_line(cause)}", ok=False, error=f"{what}: {one_line(cause)}")
+    def failed(self, what: str, cause: str) -> str:
+        """`what`: "collection failed" or "upload failed"; `cause`: the shortest true one. Returns both, as shown."""
+        text = f"{what}: {one_line(cause)}"
+        if self._number:
+            self._done(f" ✗ {text}", ok=False, error=text)
+        return text
 
     def _done(self, text: str, *, ok: bool, **fields: object) -> None:
         if self._output.json:

@@ -1,4 +1,4 @@
-"""`config init`, `show` and `path`: write a sample, print what is in force, say where it is looked for."""
+"""`config init`, `show`, `path` and `test`: write a sample, print what is in force, where it is looked for, what works."""
 
 import os
 from json import dumps
@@ -58,3 +58,19 @@ def _without_file() -> str:
     if os.environ.get("PGDOCTOR_DSN"):
         return "* the environment (PGDOCTOR_DSN): single-database mode"
     return 'none of these is there, and PGDOCTOR_DSN is not set; "pgdoctor config init" writes a file'
+
+
+def test(*, config: str | None = None) -> int:
+    """Load the configuration, connect to every database and to the endpoint, say what works and what doesn't."""
+    from pgdoctor_lib.agent import oneshot
+    from pgdoctor_lib.clock import SYSTEM
+
+    loaded = load.load(config, os.environ)
+    print(f"✓ configuration: {one_line(loaded.source or 'the environment')}")
+    for warning in loaded.warnings:
+        print(f"! {one_line(warning)}")
+    return 0 if oneshot.examine(loaded, SYSTEM, _tell) else 1
+
+
+def _tell(what: str, how: str, well: bool) -> None:
+    print(f"{'✓' if well else '✗'} {one_line(what, 100)}: {one_line(how)}")

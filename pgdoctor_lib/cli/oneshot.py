@@ -1,0 +1,50 @@
+"""`snapshot` and `upload`: one cycle, or the first half of one, in the foreground."""
+
+import os
+import sys
+
+from argh import arg
+
+from pgdoctor_lib.config import Config, Target
+from pgdoctor_lib.errors import UsageError
+
+
+@arg("name", nargs="?", help="one configured database, or a DSN (then no configuration is needed)")
+def snapshot(name: str | None = None, *, config: str | None = None) -> None:
+    """Collect once and print the JSON on standard output; upload nothing."""
+    from pgdoctor_lib.agent import cycle
+    from pgdoctor_lib.clock import SYSTEM
+    from pgdoctor_lib.config import load
+
+    if name is not None and ("://" in name or "=" in name):
+        target, timeout_s = load.target_of(name, os.environ), Config.cycle_timeout_s
+    else:
+        loaded = load.load(config, os.environ, need_endpoint=False)
+        target, timeout_s = _pick(loaded, name), loaded.cycle_timeout_s
+    sys.stdout.buffer.write(cycle.take(target, timeout_s, SYSTEM).body() + b"\n")
+
+
+@arg("name", nargs="?", help="one configured database")
+def upload(name: str | None = None, *, config: str | None = None) -> None:
+    """Collect once and upload."""
+    from pgdoctor_lib.agent import oneshot
+    from pgdoctor_lib.clock import SYSTEM
+    from pgdoctor_lib.config import load
+
+    loaded = load.load(config, os.environ)
+    receipt = oneshot.upload(loaded, _pick(loaded, name), SYSTEM, _say_retry)
+    print(f"uploaded snapshot: id={receipt.id} source_id={receipt.source_id} received_at={receipt.received_at}")
+
+
+def _say_retry(attempt: int, attempts: int, wait_s: float, cause: str) -> None:
+    print(f"Retry attempt {attempt}/{attempts} in {wait_s:g}s: {cause}", file=sys.stderr)
+
+
+def _pick(config: Config, name: str | None) -> Target:
+    names = [target.name for target in config.databases]
+    if name is None and len(names) > 1:
+        raise UsageError(f"which database? Name one of: {', '.join(names)}")
+    for target in config.databases:
+        if name in (None, target.name):
+            return target
+    raise UsageError(f"no database is called {name}", hint=f"name one of: {', '.join(names)}")
