@@ -64,6 +64,7 @@ def test(*, config: str | None = None) -> int:
     """Load the configuration, connect to every database and to the endpoint, say what works and what doesn't."""
     from pgdoctor_lib.agent import oneshot
     from pgdoctor_lib.clock import SYSTEM
+    from pgdoctor_lib.config import load
 
     loaded = load.load(config, os.environ)
     print(f"✓ configuration: {one_line(loaded.source or 'the environment')}")
