@@ -1,0 +1,191 @@
+"""Good files and environments, and what becomes of them."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from pgdoctor_lib.config import Endpoint, Spool, listing, paths
+from pgdoctor_lib.config.load import load, read, search_order, target_of
+from pgdoctor_lib.errors import ConfigError
+from pgdoctor_lib.secret import Secret
+
+FULL = """\
+endpoint: "https://api.example.com/api/snapshots"
+token: "${PGDOCTOR_TOKEN}"
+interval: 5m
+limit: "${LIMIT:-30}"
+cycle_timeout: 45
+spool: {path: spool, max_size: 64MiB, max_age: 2d}
+databases:
+  - name: "production"
+    dsn: "postgres://user:${PASSWORD}@prod:5432/app"
+    interval: 60
+    limit: 50
+    tags: [production, critical]
+    enabled: true
+  - name: größe 🐘
+    dsn: 'host=/tmp dbname=${NAME:-x}$$y'
+    tags: {env: "no"}
+  - {name: off, dsn: dbname=z, enabled: false}
+""".replace("name: off", 'name: "off"')
+MINIMAL = "endpoint: https://e/\ntoken: abc\ndatabases: [{name: a, dsn: dbname=a}]\n"
+
+
+def test_full(folder: Path) -> None:
+    (folder / "pgdoctor.yaml").write_text(FULL, "utf-8")
+    (folder / "pgdoctor.yaml").chmod(0o644)
+    config = load(None, {"PGDOCTOR_TOKEN": "canary\n", "PASSWORD": "${canary}", "HOME": str(folder)})
+    assert (config.mode, config.source, config.warnings) == ("multi", "./pgdoctor.yaml", ())
+    assert config.endpoint == Endpoint("https://api.example.com/api/snapshots", Secret("canary"))
+    assert config.spool == Spool(str(folder / "spool"), 64 * 1024**2, 172800.0)
+    assert (config.cycle_timeout_s, config.shutdown_timeout_s) == (45.0, 30.0)
+    first, second = config.databases
+    assert (first.name, first.interval_s, first.limit, first.tags) == ("production", 60.0, 50, ("production", "critical"))
+    assert first.dsn.password is not None
+    assert first.dsn.password.reveal() == "${canary}"  # not expanded again
+    assert (second.name, second.interval_s, second.limit, second.tags) == ("größe 🐘", 300.0, 30, {"env": "no"})
+    assert second.dsn.dbname == "x$y"
+    assert "canary" not in repr(config)
+
+
+def test_single(folder: Path) -> None:
+    environ = {"PGDOCTOR_DSN": "postgres://u:canary@h/app", "PGDOCTOR_ENDPOINT": "http://localhost:8080/x",
+               "PGDOCTOR_TOKEN": "canary", "PGDOCTOR_INTERVAL": "1m", "PGDOCTOR_LIMIT": "7", "HOME": str(folder)}  # fmt: skip
+    config = load(None, environ)
+    assert (config.mode, config.source, config.warnings) == ("single", None, ())
+    [target] = config.databases
+    assert (target.name, target.interval_s, target.limit) == ("app", 60.0, 7)
+    assert config.spool.path == str(folder / ".local/state/pgdoctor/spool")
+    assert "canary" not in repr(config)
+
+
+def test_environment_fills_in_what_the_file_leaves_out(folder: Path) -> None:
+    (folder / "pgdoctor.yaml").write_text("limit: 9\ndatabases: [{name: a, dsn: dbname=a}, {name: b, dsn: dbname=b, interval: 9}]")
+    environ = {"PGDOCTOR_ENDPOINT": "https://e/", "PGDOCTOR_TOKEN": "abc", "PGDOCTOR_INTERVAL": "7", "PGDOCTOR_LIMIT": "bad"}
+    config = load(None, environ)
+    assert [(target.interval_s, target.limit) for target in config.databases] == [(7.0, 9), (9.0, 9)]
+    assert config.endpoint == Endpoint("https://e/", Secret("abc"))
+
+
+def test_token_file(folder: Path) -> None:
+    (folder / "token").write_text("canary-token\n")
+    (folder / "c.yaml").write_text(MINIMAL.replace("token: abc", "token_file: token"))
+    config = load("c.yaml", {"PGDOCTOR_TOKEN": "not\nlooked at"})
+    assert config.endpoint == Endpoint("https://e/", None, str(folder / "token"))
+    os.mkfifo(folder / "pipe")
+    (folder / "c.yaml").write_text(MINIMAL.replace("token: abc", "token_file: pipe"))
+    with pytest.raises(ConfigError, match=r"c.yaml:2: token_file: must name a file with the token"):
+        load("c.yaml", {})
+
+
+def test_without_endpoint(folder: Path) -> None:
+    (folder / "pgdoctor.yaml").write_text("token: ${UNSET}\ndatabases: [{name: a, dsn: dbname=a}]")
+    config = load(None, {}, need_endpoint=False)
+    assert config.endpoint is None
+    assert load(None, {"PGDOCTOR_DSN": "dbname=b", "PGDOCTOR_CONFIG": "", "HOME": "/"}, need_endpoint=False).databases[0].name == "a"
+
+
+@pytest.mark.parametrize(("dsn", "name"), [("dbname=app", "app"), ("host=h", "default"), ("dbname='a\tb'", "default")])
+def test_name_of_a_single_database(dsn: str, name: str) -> None:
+    assert target_of(dsn, {}).name == name
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [("1", 1), ("86400", 86400), ("1.5", 1.5), ("30s", 30), ("5m", 300), ("1h", 3600), ('"60"', 60), ("1d", 86400)],
+)
+def test_intervals(folder: Path, interval: str, seconds: float) -> None:
+    (folder / "c.yaml").write_text(f"interval: {interval}\n{MINIMAL}")
+    assert load("c.yaml", {}).databases[0].interval_s == seconds
+
+
+def test_byte_order_mark_and_line_ends(folder: Path) -> None:
+    (folder / "c.yaml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert load("c.yaml", {}).databases[0].name == "a"
+
+
+def test_warnings(folder: Path) -> None:
+    file = folder / "c.yaml"
+    file.write_text(MINIMAL.replace("https", "http"))
+    file.chmod(0o644)
+    public, clear = load("c.yaml", {}).warnings
+    assert public == "c.yaml holds secrets and every user can read it; chmod 600 it"
+    assert clear == "c.yaml:1: endpoint: http:// sends the token in the clear; use https://"
+    file.chmod(0o640)
+    assert load("c.yaml", {}).warnings == (clear,)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://[::1]/x", "http://localhost/"])
+def test_loopback_needs_no_encryption(folder: Path, url: str) -> None:
+    assert load(None, {"PGDOCTOR_DSN": "dbname=a", "PGDOCTOR_ENDPOINT": url, "PGDOCTOR_TOKEN": "t"}).warnings == ()
+
+
+def test_search_order(folder: Path) -> None:
+    user = folder / ".config/pgdoctor/config.yaml"
+    environ = {"HOME": str(folder)}
+    assert [used for _, used in search_order(None, environ)] == [False, False, False]
+    user.parent.mkdir(parents=True)
+    user.write_text(MINIMAL)
+    assert search_order(None, environ) == [("./pgdoctor.yaml", False), (str(user), True), ("/etc/pgdoctor/config.yaml", False)]
+    assert load(None, environ).source == str(user)
+    (folder / "pgdoctor.yaml").write_text(MINIMAL)
+    assert load(None, environ).source == "./pgdoctor.yaml"
+    named = {**environ, "PGDOCTOR_CONFIG": str(user)}
+    assert search_order(None, named) == [(str(user), True)]
+    assert load(None, named).source == str(user)
+    assert load("pgdoctor.yaml", named).source == "pgdoctor.yaml"
+
+
+def test_paths(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    linux = {"HOME": home, "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "relative"}
+    assert paths.pid_file(linux, "linux") == "/run/user/7/pgdoctor.pid"
+    assert paths.pid_file({}, "linux") == "/tmp/pgdoctor.pid"
+    assert paths.log_file(linux, "linux") == "/s/pgdoctor.log"
+    assert paths.log_file({"HOME": home}, "linux") == f"{home}/.local/state/pgdoctor.log"
+    assert paths.log_file({"HOME": "/nonexistent"}, "linux") == "/tmp/pgdoctor.log"
+    assert paths.spool(linux, "linux") == "/s/pgdoctor/spool"
+    assert paths.spool({**linux, "STATE_DIRECTORY": "/var/lib/pgdoctor:/b"}, "linux") == "/var/lib/pgdoctor/spool"
+    assert paths.config_files(linux, "linux")[1] == f"{home}/.config/pgdoctor/config.yaml"
+    support = f"{home}/Library/Application Support/pgdoctor"
+    assert paths.pid_file(linux, "darwin") == f"{support}.pid"
+    assert paths.log_file(linux, "darwin") == f"{support}.log"
+    assert paths.spool(linux, "darwin") == f"{support}/spool"
+    assert paths.config_files(linux, "darwin")[1] == f"{support}/config.yaml"
+
+
+def test_listing_tells_origins_and_no_secrets(folder: Path) -> None:
+    (folder / "pgdoctor.yaml").write_text(FULL.replace("snapshots", "snapshots?key=canary"), "utf-8")
+    settings = read(None, {"PGDOCTOR_TOKEN": "canary", "PASSWORD": "canary", "PGDOCTOR_LIMIT": "3", "HOME": str(folder)})
+    shown = listing.as_json(settings)
+    assert shown["settings"]["endpoint"] == {"value": "https://api.example.com/api/snapshots?***", "origin": "pgdoctor.yaml:1"}
+    assert shown["settings"]["token"] == {"value": "***", "origin": "pgdoctor.yaml:2"}
+    assert shown["settings"]["request_timeout"] == {"value": 30, "origin": "default"}
+    assert shown["databases"][0]["dsn"] == {"value": "postgresql://user:***@prod:5432/app", "origin": "pgdoctor.yaml:9"}
+    assert shown["databases"][1]["interval"] == {"value": 300, "origin": "pgdoctor.yaml:3"}
+    lines = list(listing.lines(settings))
+    assert '  - name: "production"                                      # pgdoctor.yaml:8' in lines
+    assert "canary" not in str(shown) + "\n".join(lines)
+
+
+def test_thousand_mutations(folder: Path) -> None:
+    """Whatever a file holds, it loads or gives one line without a secret."""
+    dice = random.Random(7)
+    good = FULL.replace("${PGDOCTOR_TOKEN}", "canary-token").replace("${PASSWORD}", "canary-password")
+    for _ in range(1000):
+        (folder / "pgdoctor.yaml").write_bytes(_mutated(good.encode(), dice))
+        try:
+            load(None, {"HOME": str(folder)})
+        except ConfigError as error:
+            assert "canary" not in str(error)
+            assert "\n" not in str(error)
+
+
+def _mutated(content: bytes, dice: random.Random) -> bytes:
+    for _ in range(dice.randint(1, 3)):
+        at, width = dice.randrange(len(content)), dice.choice((0, 1, 2, 30))
+        piece = dice.choice((b"", b":", b"\n", b"\t", b"'", b'"', b"- ", b"{", b"]", b"\0", b"\xff", b"&a ", b"*a", b"!!x ", b"${", b"0", b"#"))
+        content = content[:at] + piece + content[at + width :]
+    return content
