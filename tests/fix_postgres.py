@@ -56,9 +56,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before any fixture: a test for a server that cannot be had does not run."""
-    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-        if major := item.callspec.params.get("server"):
-            _programs(major)
+    if (callspec := getattr(item, "callspec", None)) and (major := callspec.params.get("server")):
+        _programs(major)
 
 
 @pytest.fixture(scope="session")
