@@ -1,4 +1,4 @@
-"""`config init`, `show`, `path` and `test`: write a sample, print what is in force, where it is looked for, what works."""
+"""`config init`, `show`, `path`, `test`: a sample, what is in force, where it is looked for, what works."""
 
 import os
 from json import dumps
@@ -47,20 +47,20 @@ def path(*, config: str | None = None) -> None:
         print(f"{'*' if is_used else ' '} {one_line(candidate)}")
         found = found or is_used
     if not found:
-        print(_without_file())
+        print(_without_file(config))
 
 
-def _without_file() -> str:
+def _without_file(config: str | None) -> str:
     """What happens without a file; an error where one was named."""
     from pgdoctor_lib.config import load
 
-    load.find(None, os.environ)
+    load.find(config, os.environ)
     if os.environ.get("PGDOCTOR_DSN"):
         return "* the environment (PGDOCTOR_DSN): single-database mode"
     return 'none of these is there, and PGDOCTOR_DSN is not set; "pgdoctor config init" writes a file'
 
 
-def test(*, config: str | None = None) -> int:
+def test(*, config: str | None = None) -> int:  # noqa: PT028 - a command
     """Load the configuration, connect to every database and to the endpoint, say what works and what doesn't."""
     from pgdoctor_lib.agent import oneshot
     from pgdoctor_lib.clock import SYSTEM

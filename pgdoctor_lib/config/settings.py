@@ -5,7 +5,7 @@ values before those of the top level.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pgdoctor_lib.config import paths, values
@@ -39,7 +39,7 @@ class Settings:
 
     source: str | None
     agent: dict[str, Setting]
-    databases: tuple[dict[str, Setting], ...] = field(default=())
+    databases: tuple[dict[str, Setting], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ TAGS = "must be a list of strings, or a mapping of strings to strings"
 URL = "must be a URL that begins with http:// or https://"
 TOKEN = "must be printable ASCII without spaces"
 BAD_REFERENCE = "has a ${ that is not ${NAME} or ${NAME:-default}; a dollar itself is $$"
+NO_TAGS = "a tag (!…) that makes an object; only plain values are read"
+NO_COLON = 'not valid YAML: a ":" where none can stand; quote the value, or mind the indentation'
+NO_ESCAPE = "not valid YAML: a backslash that means nothing within \"…\"; write it twice, or use '…'"
+NO_EQUALS = 'the DSN does not parse: neither a URL (postgresql://…) nor keyword=value pairs: a "=" is missing'
+NO_HEX = 'the DSN does not parse: a "%" that is not followed by two hexadecimal digits; a "%" itself is %25'
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 9)
 )
@@ -60,23 +65,23 @@ STRUCTURE = [
     ("- a\n" * 10_001, "pgdoctor.yaml:10000: more than 10000 values, aliases counted in full"),
     ("a: " + "[" * 5000, "pgdoctor.yaml:1: nested more than 20 deep"),
     ("a: " + "x" * 1024**2, "pgdoctor.yaml: larger than 1 MiB; this is no configuration"),
-    ("a: !!python/object/apply:os.system [canary]\n", "pgdoctor.yaml:1: a tag (!…) that makes an object; only plain values are read"),
-    ("a: !canary x\n", "pgdoctor.yaml:1: a tag (!…) that makes an object; only plain values are read"),
-    ("a: !!timestamp 2024-01-01\n", "pgdoctor.yaml:1: a tag (!…) that makes an object; only plain values are read"),
+    ("a: !!python/object/apply:os.system [canary]\n", f"pgdoctor.yaml:1: {NO_TAGS}"),
+    ("a: !canary x\n", f"pgdoctor.yaml:1: {NO_TAGS}"),
+    ("a: !!timestamp 2024-01-01\n", f"pgdoctor.yaml:1: {NO_TAGS}"),
     ("a: &a [*a]\n", "pgdoctor.yaml:1: not valid YAML: an alias (*name) without its anchor (&name)"),
     ("a: *canary\n", "pgdoctor.yaml:1: not valid YAML: an alias (*name) without its anchor (&name)"),
-    ("token: b: canary\n", 'pgdoctor.yaml:1: not valid YAML: a ":" where none can stand; quote the value, or mind the indentation'),
+    ("token: b: canary\n", f"pgdoctor.yaml:1: {NO_COLON}"),
     ('a: 1\ntoken: "canary\nb: 2\n', "pgdoctor.yaml:2: not valid YAML: a quote that is not closed"),
     ("a:\n\ttoken: canary\n", "pgdoctor.yaml:2: not valid YAML: a tab; YAML is indented with spaces"),
     ("a: 1\ntoken: [canary\n", 'pgdoctor.yaml:2: not valid YAML: a list without its "]"'),
     ("token: {canary: 1\n", 'pgdoctor.yaml:1: not valid YAML: a mapping without its "}"'),
     ("a: 1\ncanary\nb: 2\n", 'pgdoctor.yaml:2: not valid YAML: a key without ": "'),
     ("token: @canary\n", "pgdoctor.yaml:1: not valid YAML: a character that no value can begin with; quote the value"),
-    ('token: "\\qcanary"\n', "pgdoctor.yaml:1: not valid YAML: a backslash that means nothing within \"…\"; write it twice, or use '…'"),
+    ('token: "\\qcanary"\n', f"pgdoctor.yaml:1: {NO_ESCAPE}"),
     ("%YAML 9.0\n---\na: canary\n", "pgdoctor.yaml:1: not valid YAML: it cannot be read"),
     ('token: "\\UFFFFFFFF"\n', "pgdoctor.yaml:1: not valid YAML: it cannot be read"),
     ('endpoint: "\\uD800"\n', "pgdoctor.yaml:1: endpoint: is not UTF-8"),
-]  # fmt: skip
+]
 
 KEYS = [
     at_database("intervall: 60", "intervall: unknown key; did you mean interval?"),
@@ -93,26 +98,61 @@ KEYS = [
     (f"{TOP}databases:\n  - a\n", 'pgdoctor.yaml:4: databases[0]: must be a mapping of "key: value" lines'),
     (f"{TOP}databases:\n  - name: a\n", "pgdoctor.yaml:4: databases[0]: dsn is missing"),
     (f"{TOP}databases:\n  - dsn: dbname=a\n", "pgdoctor.yaml:4: databases[0]: name is missing"),
-    (f"{TOP}{DATABASE}  - name: a\n    dsn: dbname=b\n", "pgdoctor.yaml:6: databases[1].name: given before at pgdoctor.yaml:4"),
+    (
+        f"{TOP}{DATABASE}  - name: a\n    dsn: dbname=b\n",
+        "pgdoctor.yaml:6: databases[1].name: given before at pgdoctor.yaml:4",
+    ),
     (f"{TOP}{DATABASE}    enabled: false\n", "pgdoctor.yaml: databases: none is enabled; nothing would be watched"),
     (f"token: canary\n{DATABASE}", "PGDOCTOR_ENDPOINT is not set, nor endpoint in pgdoctor.yaml"),
-    (f"endpoint: https://e.example/\n{DATABASE}", "PGDOCTOR_TOKEN is not set, nor token or token_file in pgdoctor.yaml"),
-]  # fmt: skip
+    (
+        f"endpoint: https://e.example/\n{DATABASE}",
+        "PGDOCTOR_TOKEN is not set, nor token or token_file in pgdoctor.yaml",
+    ),
+]
 
 NUMBERS = [
-    *(at_database(f"interval: {value}", f"interval: {INTERVAL}") for value in (
-        "0", "0.9", "86401", "2d", "-5", "true", "yes", ".nan", ".inf", "0123", "12:30:45", "1_000", "0x10", "1e3", "+5",
-        "'5 x'", "[5]", "{a: 1}", "2024-01-01", "'²'", "9" * 400,
-    )),
+    *(
+        at_database(f"interval: {value}", f"interval: {INTERVAL}")
+        for value in (
+            "0",
+            "0.9",
+            "86401",
+            "2d",
+            "-5",
+            "true",
+            "yes",
+            ".nan",
+            ".inf",
+            "0123",
+            "12:30:45",
+            "1_000",
+            "0x10",
+            "1e3",
+            "+5",
+            "'5 x'",
+            "[5]",
+            "{a: 1}",
+            "2024-01-01",
+            "'²'",
+            "9" * 400,
+        )
+    ),
     at_database("interval:", "interval: has no value; give one, or remove the line"),
     at_database("interval: ''", "interval: is empty"),
-    *(at_database(f"limit: {value}", f"limit: {LIMIT}") for value in ("0", "201", "2.5", "ten", "true", "017", "-1", "[1]")),
+    *(
+        at_database(f"limit: {value}", f"limit: {LIMIT}")
+        for value in ("0", "201", "2.5", "ten", "true", "017", "-1", "[1]")
+    ),
     *(at_database(f"enabled: {value}", "enabled: must be true or false") for value in ("yes", "1", "on", "[true]")),
-    (f"{TOP}spool: {{max_size: 1KB}}\n{DATABASE}",
-     "pgdoctor.yaml:3: spool.max_size: must be a size from 1 MiB to 1 TiB, such as 64MiB or 1GiB"),
-    (f"{TOP}cycle_timeout: 0\n{DATABASE}",
-     "pgdoctor.yaml:3: cycle_timeout: must be a duration from 1 to 3600 seconds, such as 60, 30s, 5m or 1h"),
-]  # fmt: skip
+    (
+        f"{TOP}spool: {{max_size: 1KB}}\n{DATABASE}",
+        "pgdoctor.yaml:3: spool.max_size: must be a size from 1 MiB to 1 TiB, such as 64MiB or 1GiB",
+    ),
+    (
+        f"{TOP}cycle_timeout: 0\n{DATABASE}",
+        "pgdoctor.yaml:3: cycle_timeout: must be a duration from 1 to 3600 seconds, such as 60, 30s, 5m or 1h",
+    ),
+]
 
 STRINGS = [
     at_name("123", "must be a string; quote it"),
@@ -123,44 +163,67 @@ STRINGS = [
     *(at_database(f"tags: {value}", f"tags: {TAGS}") for value in ("prod", "[a, [b]]", "{a: {b: c}}", '["a\\nb"]')),
     at_database("tags: [1]", "tags: must hold strings only; quote the others"),
     at_database("tags: {on_call: no}", "tags: must hold strings only; quote the others"),
-    *(at_endpoint(value, URL) for value in (
-        "ftp://e/", "e.example/api", "https://", "'https://e /'", '"https://e/\\n"', "'https://[::1/'", "[https://e]",
-    )),
+    *(
+        at_endpoint(value, URL)
+        for value in (
+            "ftp://e/",
+            "e.example/api",
+            "https://",
+            "'https://e /'",
+            '"https://e/\\n"',
+            "'https://[::1/'",
+            "[https://e]",
+        )
+    ),
     at_endpoint("123", "must be a string; quote it"),
     at_endpoint("https://u:canary@e/", "must not have a user or a password in it; the token goes into token"),
     at_endpoint("https://e/#x", 'must not have a "#" in it'),
     *(at_endpoint(f"https://e:{port}/", "must have a port from 1 to 65535, or none") for port in ("0", "99999", "x")),
-    *(at_token(value, TOKEN) for value in ('"can\\nary"', "'can ary'", "canäry", '"can\\0ary"', "[canary]", '"can\\rary"')),
+    *(
+        at_token(value, TOKEN)
+        for value in ('"can\\nary"', "'can ary'", "canäry", '"can\\0ary"', "[canary]", '"can\\rary"')
+    ),
     at_token("1234567", "must be a string; quote it"),
     at_token("${NOPE}", "NOPE is not set in the environment"),
     at_token("${EMPTY}", "is empty"),
     *(at_token(value, BAD_REFERENCE) for value in ("'canary${NOPE'", "${no-pe}", "'${NOPE:-${A}}'", "'${}'")),
-]  # fmt: skip
+]
 
 FILES = [
     ("token: x\ntoken_file: y\n", "pgdoctor.yaml:2: token_file: token is given as well; keep one of them"),
     ("token_file: nowhere\n", "pgdoctor.yaml:1: token_file: cannot be read: No such file or directory"),
     ("token_file: .\n", "pgdoctor.yaml:1: token_file: cannot be read: Is a directory"),
-    ("token_file: pgdoctor.yaml\n",
-     "pgdoctor.yaml:1: token_file: must name a file with the token alone in it: printable ASCII, without spaces"),
+    (
+        "token_file: pgdoctor.yaml\n",
+        "pgdoctor.yaml:1: token_file: must name a file with the token alone in it: printable ASCII, without spaces",
+    ),
     ("ca_file: pgdoctor.yaml\n", "pgdoctor.yaml:1: ca_file: must name a file with certificates in PEM form"),
-]  # fmt: skip
+]
 
 DSNS = [
-    at_dsn("canary", 'the DSN does not parse: neither a URL (postgresql://…) nor keyword=value pairs: a "=" is missing'),
-    at_dsn("postgres://u:can%zzary@h/d", 'the DSN does not parse: a "%" that is not followed by two hexadecimal digits; a "%" itself is %25'),
-    at_dsn("postgres://u:canary@h/d?sslmod=require", "the DSN does not parse: unknown parameter; did you mean sslmode?"),
+    at_dsn("canary", NO_EQUALS),
+    at_dsn("postgres://u:can%zzary@h/d", NO_HEX),
+    at_dsn(
+        "postgres://u:canary@h/d?sslmod=require", "the DSN does not parse: unknown parameter; did you mean sslmode?"
+    ),
     at_dsn("postgres://u:canary@h/d?canary", 'the DSN does not parse: a parameter after the "?" has no "="'),
     at_dsn("postgres://u:canary@[::1/d", 'the DSN does not parse: an IPv6 address has no closing "]"'),
     at_dsn('"host=h password=\'canary"', "the DSN does not parse: a quoted value has no closing quote"),
     at_dsn('"host=h\\npassword=canary"', "the DSN has a line break or a NUL in it"),
-    at_dsn("postgres://u:can@ary@h/d", 'the DSN\'s host has an "@" in it; in a URL, write the "@" of a password as %40'),
+    at_dsn(
+        "postgres://u:can@ary@h/d", 'the DSN\'s host has an "@" in it; in a URL, write the "@" of a password as %40'
+    ),
     at_dsn("postgres://u:canary@h:0/d", "the DSN's port must be a number from 1 to 65535"),
-    at_dsn("postgres://u:canary@a:1,b:2,c/d?port=1,2", "the DSN has 2 ports for 3 hosts; give one for all, or one for each"),
+    at_dsn(
+        "postgres://u:canary@a:1,b:2,c/d?port=1,2", "the DSN has 2 ports for 3 hosts; give one for all, or one for each"
+    ),
     at_dsn("host=a,b hostaddr=1.2.3.4", "the DSN has 2 hosts but 1 hostaddrs"),
-    at_dsn("host=a sslmode=canary", "the DSN's sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full"),
+    at_dsn(
+        "host=a sslmode=canary",
+        "the DSN's sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full",
+    ),
     at_dsn("''", "is empty"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "line"), STRUCTURE + KEYS + NUMBERS + STRINGS + FILES + DSNS)
@@ -209,10 +272,12 @@ def test_named_but_missing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "line"),
     [
-        ({}, "no configuration: there is no pgdoctor.yaml, and PGDOCTOR_DSN is not set; "
-             'run "pgdoctor config init", or set PGDOCTOR_DSN, PGDOCTOR_ENDPOINT and PGDOCTOR_TOKEN'),
-        ({"PGDOCTOR_DSN": "canary"},
-         'PGDOCTOR_DSN: the DSN does not parse: neither a URL (postgresql://…) nor keyword=value pairs: a "=" is missing'),
+        (
+            {},
+            "no configuration: there is no pgdoctor.yaml, and PGDOCTOR_DSN is not set; "
+            'run "pgdoctor config init", or set PGDOCTOR_DSN, PGDOCTOR_ENDPOINT and PGDOCTOR_TOKEN',
+        ),
+        ({"PGDOCTOR_DSN": "canary"}, f"PGDOCTOR_DSN: {NO_EQUALS}"),
         ({"PGDOCTOR_DSN": "dbname=a"}, "PGDOCTOR_ENDPOINT is not set"),
         ({"PGDOCTOR_DSN": "dbname=a", "PGDOCTOR_ENDPOINT": "https://e/"}, "PGDOCTOR_TOKEN is not set"),
         ({"PGDOCTOR_DSN": "dbname=a", "PGDOCTOR_TOKEN": "can\nary"}, f"PGDOCTOR_TOKEN: {TOKEN}"),
@@ -220,7 +285,7 @@ def test_named_but_missing(folder: Path) -> None:
         ({"PGDOCTOR_DSN": "dbname=a", "PGDOCTOR_LIMIT": "0"}, f"PGDOCTOR_LIMIT: {LIMIT}"),
         ({"PGDOCTOR_DSN": "dbname=a\udcff"}, "PGDOCTOR_DSN: is not UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_bad_environment(folder: Path, environ: dict[str, str], line: str) -> None:
     assert error_of({"HOME": str(folder), **environ}) == line
 

@@ -21,7 +21,12 @@ SOCKET = Host("/var/run/postgresql")
         ("postgresql://[::1]:5433/d", [Host("::1", "", "5433")], {"dbname": "d"}, None),
         ("postgresql://[fe80::1%25eth0]/d", [Host("fe80::1%eth0")], {"dbname": "d"}, None),
         ("postgresql://a,b:2,[::1]:3/d", [Host("a"), Host("b", "", "2"), Host("::1", "", "3")], {"dbname": "d"}, None),
-        ("postgresql://%2Fvar%2Frun%2Fpostgresql:5433/d", [Host("/var/run/postgresql", "", "5433")], {"dbname": "d"}, None),
+        (
+            "postgresql://%2Fvar%2Frun%2Fpostgresql:5433/d",
+            [Host("/var/run/postgresql", "", "5433")],
+            {"dbname": "d"},
+            None,
+        ),
         ("postgresql:///d?host=/var/run/postgresql", [SOCKET], {"dbname": "d"}, None),
         ("postgresql:///d?host=a&port=7", [Host("a", "", "7")], {"dbname": "d"}, None),
         ("postgresql://h/d?ssl=true", [Host("h")], {"dbname": "d", "sslmode": "require"}, None),
@@ -37,9 +42,14 @@ SOCKET = Host("/var/run/postgresql")
         ("host=a,/tmp hostaddr=10.0.0.1,", [Host("a", "10.0.0.1"), Host("/tmp")], {}, None),
         ("hostaddr=10.0.0.1,10.0.0.2", [Host("", "10.0.0.1"), Host("", "10.0.0.2")], {}, None),
         ("host=@abstract", [Host("@abstract")], {}, None),
-        ("host=h sslcert=c.pem sslkey=k.pem sslpassword=canary", [Host("h")], {"sslcert": "c.pem", "sslkey": "k.pem"}, None),
+        (
+            "host=h sslcert=c.pem sslkey=k.pem sslpassword=canary",
+            [Host("h")],
+            {"sslcert": "c.pem", "sslkey": "k.pem"},
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_forms(text: str, hosts: list[Host], params: dict[str, str], password: str | None) -> None:
     dsn = Dsn.parse(text, {})
     assert list(dsn.hosts) == hosts
@@ -52,23 +62,33 @@ def test_forms(text: str, hosts: list[Host], params: dict[str, str], password: s
 @pytest.mark.parametrize(
     ("text", "display"),
     [
-        ("postgres://u:canary@h/d?sslmode=require&connect_timeout=3", "postgresql://u:***@h:5432/d?connect_timeout=3&sslmode=require"),
+        (
+            "postgres://u:canary@h/d?sslmode=require&connect_timeout=3",
+            "postgresql://u:***@h:5432/d?connect_timeout=3&sslmode=require",
+        ),
         ("host=a,::1 port=1,2 dbname='x y' user=u", "postgresql://u@a:1,[::1]:2/x%20y"),
         ("host=/tmp dbname=d", "postgresql://%2Ftmp:5432/d"),
         ("host=h password=can user='a\033[31m\u202e'", "postgresql://a%1B%5B31m%E2%80%AE:***@h:5432/"),
         ("host=h sslpassword=canary", "postgresql://h:5432/"),
     ],
-)  # fmt: skip
+)
 def test_display(text: str, display: str) -> None:
     dsn = Dsn.parse(text, {})
     assert dsn.display == str(dsn) == display
     assert "canary" not in repr(dsn)
 
 
-@pytest.mark.parametrize(("host", "shown"), [
-    (Host("db1"), "db1:5432"), (Host("::1"), "[::1]:5432"), (Host("", "10.0.0.1"), "10.0.0.1:5432"),
-    (Host("/tmp"), "/tmp"), (Host("@x"), "@x"), (Host(""), "local socket"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        (Host("db1"), "db1:5432"),
+        (Host("::1"), "[::1]:5432"),
+        (Host("", "10.0.0.1"), "10.0.0.1:5432"),
+        (Host("/tmp"), "/tmp"),
+        (Host("@x"), "@x"),
+        (Host(""), "local socket"),
+    ],
+)
 def test_host_for_people(host: Host, shown: str) -> None:
     assert str(host) == shown
 
@@ -81,8 +101,15 @@ def test_no_host_is_the_local_socket(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_environment_fills_in() -> None:
-    environ = {"PGHOST": "e", "PGPORT": "7", "PGUSER": "eu", "PGDATABASE": "ed", "PGCONNECT_TIMEOUT": "9",
-               "PGTARGETSESSIONATTRS": "primary", "PGPASSWORD": "canary-in-pgpassword"}  # fmt: skip
+    environ = {
+        "PGHOST": "e",
+        "PGPORT": "7",
+        "PGUSER": "eu",
+        "PGDATABASE": "ed",
+        "PGCONNECT_TIMEOUT": "9",
+        "PGTARGETSESSIONATTRS": "primary",
+        "PGPASSWORD": "canary-in-pgpassword",
+    }
     dsn = Dsn.parse("host=h dbname=d", environ)
     assert dsn.hosts == (Host("h", "", "7"),)
     assert dsn.params == {"dbname": "d", "user": "eu", "connect_timeout": "9", "target_session_attrs": "primary"}
@@ -92,12 +119,23 @@ def test_environment_fills_in() -> None:
 
 def test_keywords_leave_no_room_for_the_environment() -> None:
     dsn = Dsn.parse("host='' user=u", {"PGHOST": ""})
-    assert dsn.reveal_keywords(dsn.hosts[0], dbname="x") == {"user": "u", "host": "", "hostaddr": "", "port": "5432", "dbname": "x"}
+    assert dsn.reveal_keywords(dsn.hosts[0], dbname="x") == {
+        "user": "u",
+        "host": "",
+        "hostaddr": "",
+        "port": "5432",
+        "dbname": "x",
+    }
 
 
-@pytest.mark.parametrize(("wanted", "passes"), [
-    ("", ("any",)), ("primary", ("primary",)), ("prefer-standby", ("standby", "any")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wanted", "passes"),
+    [
+        ("", ("any",)),
+        ("primary", ("primary",)),
+        ("prefer-standby", ("standby", "any")),
+    ],
+)
 def test_passes(wanted: str, passes: tuple[str, ...]) -> None:
     assert Dsn.parse(f"host=h target_session_attrs='{wanted}'", {}).passes == passes
 
@@ -167,12 +205,31 @@ def test_missing_service_file() -> None:
     assert error_of("service=mine", {"PGSERVICEFILE": "/no/such"}) == "PGSERVICEFILE: /no/such: no such file"
 
 
-@pytest.mark.parametrize("text", [
-    "canary", "password=canary x", "postgres://u:can%zzary@h", "postgres://u:canary@h/?canary=1", "postgres://u:canary@[h",
-    "postgres://u:canary@h:x/", "postgres://u:canary@h:70000/", "postgres://u:can@canary@h/", "password='canary", "password=canary\n h=1",
-    "password=canary\0", "host=a,b hostaddr=1.1.1.1 password=canary", "host=a port=1,2 password=canary", "connect_timeout=canary",
-    "target_session_attrs=canary", "sslmode=canary", "postgres://u:canary@h/%00", "postgres://u:canary@h/\udcff", "canary='\"canary", "",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "canary",
+        "password=canary x",
+        "postgres://u:can%zzary@h",
+        "postgres://u:canary@h/?canary=1",
+        "postgres://u:canary@[h",
+        "postgres://u:canary@h:x/",
+        "postgres://u:canary@h:70000/",
+        "postgres://u:can@canary@h/",
+        "password='canary",
+        "password=canary\n h=1",
+        "password=canary\0",
+        "host=a,b hostaddr=1.1.1.1 password=canary",
+        "host=a port=1,2 password=canary",
+        "connect_timeout=canary",
+        "target_session_attrs=canary",
+        "sslmode=canary",
+        "postgres://u:canary@h/%00",
+        "postgres://u:canary@h/\udcff",
+        "canary='\"canary",
+        "",
+    ],
+)
 def test_errors_never_quote(text: str) -> None:
     said = error_of(text, {})
     assert "canary" not in said

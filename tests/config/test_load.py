@@ -42,7 +42,12 @@ def test_full(folder: Path) -> None:
     assert config.spool == Spool(str(folder / "spool"), 64 * 1024**2, 172800.0)
     assert (config.cycle_timeout_s, config.shutdown_timeout_s) == (45.0, 30.0)
     first, second = config.databases
-    assert (first.name, first.interval_s, first.limit, first.tags) == ("production", 60.0, 50, ("production", "critical"))
+    assert (first.name, first.interval_s, first.limit, first.tags) == (
+        "production",
+        60.0,
+        50,
+        ("production", "critical"),
+    )
     assert first.dsn.password is not None
     assert first.dsn.password.reveal() == "${canary}"  # not expanded again
     assert (second.name, second.interval_s, second.limit, second.tags) == ("größe 🐘", 300.0, 30, {"env": "no"})
@@ -51,8 +56,14 @@ def test_full(folder: Path) -> None:
 
 
 def test_single(folder: Path) -> None:
-    environ = {"PGDOCTOR_DSN": "postgres://u:canary@h/app", "PGDOCTOR_ENDPOINT": "http://localhost:8080/x",
-               "PGDOCTOR_TOKEN": "canary", "PGDOCTOR_INTERVAL": "1m", "PGDOCTOR_LIMIT": "7", "HOME": str(folder)}  # fmt: skip
+    environ = {
+        "PGDOCTOR_DSN": "postgres://u:canary@h/app",
+        "PGDOCTOR_ENDPOINT": "http://localhost:8080/x",
+        "PGDOCTOR_TOKEN": "canary",
+        "PGDOCTOR_INTERVAL": "1m",
+        "PGDOCTOR_LIMIT": "7",
+        "HOME": str(folder),
+    }
     config = load(None, environ)
     assert (config.mode, config.source, config.warnings) == ("single", None, ())
     [target] = config.databases
@@ -62,8 +73,15 @@ def test_single(folder: Path) -> None:
 
 
 def test_environment_fills_in_what_the_file_leaves_out(folder: Path) -> None:
-    (folder / "pgdoctor.yaml").write_text("limit: 9\ndatabases: [{name: a, dsn: dbname=a}, {name: b, dsn: dbname=b, interval: 9}]")
-    environ = {"PGDOCTOR_ENDPOINT": "https://e/", "PGDOCTOR_TOKEN": "abc", "PGDOCTOR_INTERVAL": "7", "PGDOCTOR_LIMIT": "bad"}
+    (folder / "pgdoctor.yaml").write_text(
+        "limit: 9\ndatabases: [{name: a, dsn: dbname=a}, {name: b, dsn: dbname=b, interval: 9}]"
+    )
+    environ = {
+        "PGDOCTOR_ENDPOINT": "https://e/",
+        "PGDOCTOR_TOKEN": "abc",
+        "PGDOCTOR_INTERVAL": "7",
+        "PGDOCTOR_LIMIT": "bad",
+    }
     config = load(None, environ)
     assert [(target.interval_s, target.limit) for target in config.databases] == [(7.0, 9), (9.0, 9)]
     assert config.endpoint == Endpoint("https://e/", Secret("abc"))
@@ -84,7 +102,12 @@ def test_without_endpoint(folder: Path) -> None:
     (folder / "pgdoctor.yaml").write_text("token: ${UNSET}\ndatabases: [{name: a, dsn: dbname=a}]")
     config = load(None, {}, need_endpoint=False)
     assert config.endpoint is None
-    assert load(None, {"PGDOCTOR_DSN": "dbname=b", "PGDOCTOR_CONFIG": "", "HOME": "/"}, need_endpoint=False).databases[0].name == "a"
+    assert (
+        load(None, {"PGDOCTOR_DSN": "dbname=b", "PGDOCTOR_CONFIG": "", "HOME": "/"}, need_endpoint=False)
+        .databases[0]
+        .name
+        == "a"
+    )
 
 
 @pytest.mark.parametrize(("dsn", "name"), [("dbname=app", "app"), ("host=h", "default"), ("dbname='a\tb'", "default")])
@@ -128,7 +151,11 @@ def test_search_order(folder: Path) -> None:
     assert [used for _, used in search_order(None, environ)] == [False, False, False]
     user.parent.mkdir(parents=True)
     user.write_text(MINIMAL)
-    assert search_order(None, environ) == [("./pgdoctor.yaml", False), (str(user), True), ("/etc/pgdoctor/config.yaml", False)]
+    assert search_order(None, environ) == [
+        ("./pgdoctor.yaml", False),
+        (str(user), True),
+        ("/etc/pgdoctor/config.yaml", False),
+    ]
     assert load(None, environ).source == str(user)
     (folder / "pgdoctor.yaml").write_text(MINIMAL)
     assert load(None, environ).source == "./pgdoctor.yaml"
@@ -158,9 +185,14 @@ def test_paths(tmp_path: Path) -> None:
 
 def test_listing_tells_origins_and_no_secrets(folder: Path) -> None:
     (folder / "pgdoctor.yaml").write_text(FULL.replace("snapshots", "snapshots?key=canary"), "utf-8")
-    settings = read(None, {"PGDOCTOR_TOKEN": "canary", "PASSWORD": "canary", "PGDOCTOR_LIMIT": "3", "HOME": str(folder)})
+    settings = read(
+        None, {"PGDOCTOR_TOKEN": "canary", "PASSWORD": "canary", "PGDOCTOR_LIMIT": "3", "HOME": str(folder)}
+    )
     shown = listing.as_json(settings)
-    assert shown["settings"]["endpoint"] == {"value": "https://api.example.com/api/snapshots?***", "origin": "pgdoctor.yaml:1"}
+    assert shown["settings"]["endpoint"] == {
+        "value": "https://api.example.com/api/snapshots?***",
+        "origin": "pgdoctor.yaml:1",
+    }
     assert shown["settings"]["token"] == {"value": "***", "origin": "pgdoctor.yaml:2"}
     assert shown["settings"]["request_timeout"] == {"value": 30, "origin": "default"}
     assert shown["databases"][0]["dsn"] == {"value": "postgresql://user:***@prod:5432/app", "origin": "pgdoctor.yaml:9"}
@@ -176,16 +208,41 @@ def test_thousand_mutations(folder: Path) -> None:
     good = FULL.replace("${PGDOCTOR_TOKEN}", "canary-token").replace("${PASSWORD}", "canary-password")
     for _ in range(1000):
         (folder / "pgdoctor.yaml").write_bytes(_mutated(good.encode(), dice))
-        try:
-            load(None, {"HOME": str(folder)})
-        except ConfigError as error:
-            assert "canary" not in str(error)
-            assert "\n" not in str(error)
+        said = _said(folder)
+        assert "canary" not in said
+        assert "\n" not in said
+
+
+def _said(folder: Path) -> str:
+    try:
+        return repr(load(None, {"HOME": str(folder)}))
+    except ConfigError as error:
+        return str(error)
 
 
 def _mutated(content: bytes, dice: random.Random) -> bytes:
     for _ in range(dice.randint(1, 3)):
         at, width = dice.randrange(len(content)), dice.choice((0, 1, 2, 30))
-        piece = dice.choice((b"", b":", b"\n", b"\t", b"'", b'"', b"- ", b"{", b"]", b"\0", b"\xff", b"&a ", b"*a", b"!!x ", b"${", b"0", b"#"))
+        piece = dice.choice(
+            (
+                b"",
+                b":",
+                b"\n",
+                b"\t",
+                b"'",
+                b'"',
+                b"- ",
+                b"{",
+                b"]",
+                b"\0",
+                b"\xff",
+                b"&a ",
+                b"*a",
+                b"!!x ",
+                b"${",
+                b"0",
+                b"#",
+            )
+        )
         content = content[:at] + piece + content[at + width :]
     return content

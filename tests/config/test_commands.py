@@ -1,0 +1,71 @@
+"""`config init`, `show` and `path` in real processes."""
+
+import json
+import stat
+from pathlib import Path
+
+from tests.fix_daemon import Cli
+
+FILE = 'endpoint: https://e/\ntoken: "canary-token"\ndatabases:\n  - {name: a, dsn: "postgres://u:canary-word@h/d"}\n'
+
+
+def test_init(cli: Cli) -> None:
+    done = cli.run("config", "init")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "pgdoctor.yaml\n", "")
+    assert stat.S_IMODE((cli.cwd / "pgdoctor.yaml").stat().st_mode) == 0o600
+    again = cli.run("config", "init")
+    assert (again.returncode, again.stderr) == (
+        2,
+        "pgdoctor: pgdoctor.yaml: exists already; name another file, or remove it\n",
+    )
+    assert cli.run("config", "show", env={"PGDOCTOR_TOKEN": "canary"}).returncode == 0
+
+
+def test_init_elsewhere(cli: Cli) -> None:
+    assert cli.run("config", "init", "other.yaml").stdout == "other.yaml\n"
+    done = cli.run("config", "init", "no/such/folder.yaml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "pgdoctor: no/such/folder.yaml: cannot be written: No such file or directory\n",
+    )
+    (cli.cwd / "link.yaml").symlink_to("target.yaml")
+    assert cli.run("config", "init", "link.yaml").returncode == 2
+    assert not (cli.cwd / "target.yaml").exists()
+
+
+def test_show(cli: Cli) -> None:
+    (cli.cwd / "pgdoctor.yaml").write_text(FILE)
+    done = cli.run("config", "show")
+    assert "# from ./pgdoctor.yaml\n" in done.stdout
+    assert 'dsn: "postgresql://u:***@h:5432/d"' in done.stdout
+    shown = json.loads(cli.run("config", "show", "--json").stdout)
+    assert (shown["mode"], shown["databases"][0]["name"]["origin"]) == ("multi", "pgdoctor.yaml:4")
+    assert "canary" not in done.stdout + json.dumps(shown)
+
+
+def test_show_a_bad_file(cli: Cli) -> None:
+    (cli.cwd / "pgdoctor.yaml").write_text(FILE + "    intervall: 5\n")
+    done = cli.run("config", "show", "--debug")
+    assert done.returncode == 2
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_path(cli: Cli) -> None:
+    lines = cli.run("config", "path").stdout.splitlines()
+    assert lines[0] == "  ./pgdoctor.yaml"
+    assert lines[-1].startswith("none of these is there")
+    assert cli.run("config", "path", env={"PGDOCTOR_DSN": "x"}).stdout.splitlines()[-1].startswith("* the environment")
+    (cli.cwd / "pgdoctor.yaml").write_text(FILE)
+    assert cli.run("config", "path").stdout.splitlines()[0] == "* ./pgdoctor.yaml"
+    assert cli.run("config", "path", "--config", "pgdoctor.yaml").stdout == "* pgdoctor.yaml\n"
+
+
+def test_path_named_but_missing(cli: Cli, tmp_path: Path) -> None:
+    done = cli.run("config", "path", env={"PGDOCTOR_CONFIG": "/no/such"})
+    assert (done.returncode, done.stdout) == (2, "  /no/such\n")
+    assert done.stderr == 'pgdoctor: PGDOCTOR_CONFIG: /no/such: no such file; "pgdoctor config init" makes one\n'
+    named = cli.run("config", "path", "--config", "nope.yaml")
+    assert (named.returncode, named.stderr) == (
+        2,
+        'pgdoctor: --config: nope.yaml: no such file; "pgdoctor config init" makes one\n',
+    )
