@@ -60,7 +60,7 @@ def _without_file(config: str | None) -> str:
     return 'none of these is there, and PGDOCTOR_DSN is not set; "pgdoctor config init" writes a file'
 
 
-def test(*, config: str | None = None) -> int:  # noqa: PT028 - a command
+def test(*, config: str | None = None) -> int:
     """Load the configuration, connect to every database and to the endpoint, say what works and what doesn't."""
     from pgdoctor_lib.agent import oneshot
     from pgdoctor_lib.clock import SYSTEM
