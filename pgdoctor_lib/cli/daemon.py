@@ -61,8 +61,8 @@ def daemon(  # noqa: PLR0913  (a parameter an option)
 def _refuse_misplaced(action: str | None, **given: bool) -> None:
     for wanted, present in given.items():
         if present and action != wanted:
-            names = {"logs": "-f and -n", "status": "--json"}
-            raise UsageError(f'{names[wanted]} only go with "daemon {wanted}"')
+            names = {"logs": "-f and -n go", "status": "--json goes"}
+            raise UsageError(f'{names[wanted]} only with "daemon {wanted}"')
 
 
 def _told(command: Callable[[], int]) -> int:
