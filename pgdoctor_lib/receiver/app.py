@@ -52,8 +52,8 @@ class Receiver:
     """
 
     def __init__(self, host: str, port: int, token: Token, store_path: str, *, warn: Callable[[str], None]) -> None:
-        self._writer, self._reader = Clerk(store_path), Clerk(store_path)
         listener = _listen(host, port)
+        self._writer, self._reader = Clerk(store_path), Clerk(store_path)
         address, port = listener.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         guard = Guard(token.secret, loopback=ip_address(address.partition("%")[0]).is_loopback, host=host)

@@ -9,12 +9,14 @@ Whoever shows the token is past both, under whatever name the receiver was reach
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 
 from pgdoctor_lib.secret import Secret
 
 COOKIE = "pgdoctor"
+_HOST = re.compile(r"(?:\[(?P<literal>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?", re.ASCII)
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
@@ -59,13 +61,10 @@ class Guard:
 
     def _is_own(self, host: str) -> bool:
         """True for names of this machine's loopback, and for addresses: rebinding needs a name."""
-        if host.startswith("["):
-            name, _, port = host[1:].partition("]")
-            port = port.removeprefix(":")
-        else:
-            name, _, port = host.partition(":")
-        if port and not (port.isascii() and port.isdigit()):
+        found = _HOST.fullmatch(host)
+        if not found:
             return False
+        name = found["name"] or found["literal"]
         return name.lower().removesuffix(".") in self._names or _is_address(name)
 
 

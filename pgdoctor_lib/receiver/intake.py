@@ -152,11 +152,10 @@ def _tags(value: object) -> list[str] | dict[str, str]:
 
 
 def _active(activity: dict[str, Any]) -> int | None:
-    for place in (activity, _object(activity.get("total"))):
-        for key in ("active", "active_sessions"):
-            if (count := _integer(place.get(key))) is not None:
-                return count
-    return None
+    total = _object(activity.get("total"))
+    if "by_state" not in total:
+        return None
+    return _integer(_object(total["by_state"]).get("active", 0))
 
 
 def _summary(document: dict[str, Any], sections: dict[str, Any], errors: list[dict[str, Any]]) -> dict[str, Any]:
@@ -188,14 +187,20 @@ def _figures(section: object) -> dict[str, Any]:
     return _plain(total if "count" in total else {"count": len(rows), **total})
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def _plain(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Text, numbers, booleans; one level of objects under a joined name ("by_state: active")."""
     kept: dict[str, Any] = {}
     for key, value in list(values.items())[:_FIGURES]:
-        if isinstance(value, bool | str):
-            kept[_text(key, 100)] = value if isinstance(value, bool) else _text(value, 200)
+        name = before + _text(key, 100)
+        if isinstance(value, dict) and not before:
+            kept.update(_plain(value, f"{name}: "))
+        elif isinstance(value, bool):
+            kept[name] = value
+        elif isinstance(value, str):
+            kept[name] = _text(value, 200)
         elif (number := _number(value)) is not None:
-            kept[_text(key, 100)] = number
-    return kept
+            kept[name] = number
+    return dict(list(kept.items())[:_FIGURES])
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A line over time as inline SVG, with units on both axes. No script, no style attributes (the policy forbids them)."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
@@ -35,14 +36,23 @@ def _room(values: Sequence[int]) -> tuple[float, float]:
 
 def _levels(low: float, high: float) -> str:
     drawn = ""
+    unit, power = _unit(high)
+    decimals = max(0, min(6, math.ceil(-math.log10((high - low) / 3 / power))))  # so that no two labels are the same
     for step in range(4):
         value = low + (high - low) * step / 3
         y = _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * step / 3
         drawn += (
             f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{format_bytes(value)}</text>'
+            f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value / power:.{decimals}f} {unit}</text>'
         )
     return drawn
+
+
+def _unit(size: float) -> tuple[str, int]:
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if size >= 1024**power:
+            return unit, 1024**power
+    return "B", 1
 
 
 def _moments(first: float, last: float) -> str:

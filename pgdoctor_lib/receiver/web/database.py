@@ -46,7 +46,7 @@ def _errors(errors: Sequence[Mapping[str, str]]) -> str:
         + "</li>"
         for error in errors
     )
-    return f'<h2>What could not be collected</h2><ul class="errors">{items}</ul>'
+    return f'<h2>What could not be collected</h2><ul class="failures">{items}</ul>'
 
 
 def _queries(summary: Mapping[str, Any]) -> str:
@@ -91,7 +91,7 @@ def _snapshots(lines: Sequence[Line], now: float) -> str:
     rows = [
         (
             parts.ago(line.collected_at, now),
-            f"{max(0.0, line.received_at - line.collected_at):.1f} s later",
+            f"{parts.span(line.received_at - line.collected_at)} later",
             parts.size(line.size_bytes),
             parts.number(line.active_sessions),
             parts.number(line.errors),
