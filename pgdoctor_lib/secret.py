@@ -23,6 +23,7 @@ class Secret(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> "Secret":
+        """Make it, and have its value masked from now on."""
         remember(value)
         return super().__new__(cls, value)
 
@@ -61,7 +62,12 @@ def redact(text: str) -> str:
 
 def printable(text: str) -> str:
     """`text` with control, bidirectional and line-separating characters written as escapes."""
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}" if ord(match[0]) > 255 else f"\\x{ord(match[0]):02x}", text)
+    return _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def one_line(text: str, limit: int = 500) -> str:

@@ -30,6 +30,11 @@ class CollectorError:
     error: str
     hint: str = ""
 
+    @property
+    def line(self) -> str:
+        """For people: "replication: permission denied …; GRANT …"."""
+        return f"{self.collector}: {self.error}{f'; {self.hint}' if self.hint else ''}"
+
 
 @dataclass(frozen=True)
 class Collected:

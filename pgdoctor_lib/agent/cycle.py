@@ -8,17 +8,17 @@ from pgdoctor_lib import __version__
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine
 from pgdoctor_lib.clock import Clock
-from pgdoctor_lib.collectors import run as collectors
+from pgdoctor_lib.collectors.run import collect
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.deadline import deadline
-from pgdoctor_lib.deliver.upload import Receipt
+from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
 
 
 def run(
     target: Target, place: AbstractContextManager[None], timeout_s: float, clock: Clock, outbox: Outbox, line: CycleLine
 ) -> Receipt:
-    """A whole cycle, once `place` at the server is free. What went wrong comes out as an exception of the one family."""
+    """A whole cycle, once `place` at the server is free. What goes wrong is an exception of the one family."""
     with place:
         line.begin()
         snapshot = take(target, timeout_s, clock)
@@ -31,7 +31,7 @@ def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
     """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
-        collected = collectors.collect(target.dsn, target.limit)
+        collected = collect(target.dsn, target.limit)
     return Snapshot(
         snapshot_id=new_id(wall),
         collected_at=wall,

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Config, Endpoint, Target
+from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool
-from pgdoctor_lib.deliver.upload import OnRetry, Receipt, Uploader
+from pgdoctor_lib.deliver.upload import OnRetry, Uploader
 from pgdoctor_lib.errors import DeliveryError, PGDoctorError, Refused, SpoolError
 from pgdoctor_lib.secret import one_line
 
@@ -53,8 +54,8 @@ def _database(target: Target, timeout_s: float, clock: Clock, tell: Callable[[st
         tell(target.name, f"{error} ({target.dsn})", False)
         return False
     tell(target.name, f"{collected.db_version}, database {collected.db_name}, {len(collected.sections)} sections", True)
-    for error in collected.errors:
-        tell(target.name, f"{error.collector}: {error.error}{f'; {error.hint}' if error.hint else ''}", False)
+    for lacking in collected.errors:
+        tell(target.name, lacking.line, False)
     return True
 
 

@@ -12,9 +12,10 @@ from gevent.event import Event
 
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Endpoint, Spool
+from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool as Folder
-from pgdoctor_lib.deliver.upload import OnRetry, Receipt, Uploader
+from pgdoctor_lib.deliver.upload import OnRetry, Uploader
 from pgdoctor_lib.errors import DeliveryError, Refused, SpoolError
 from pgdoctor_lib.snapshot import Sealed
 
@@ -56,7 +57,9 @@ class Outbox:
         else:
             self._disk("the spool takes snapshots again", works=True)
         if self._spool.dropped > dropped:
-            self._note(f"spool is full: gave up the oldest {_snapshots(self._spool.dropped - dropped)}", level="warning")
+            self._note(
+                f"spool is full: gave up the oldest {_snapshots(self._spool.dropped - dropped)}", level="warning"
+            )
         return parcel
 
     def deliver(self, parcel: Parcel, on_retry: OnRetry) -> Receipt:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.secret import one_line, redact
@@ -51,7 +51,8 @@ class Output:
         """One more thing worth knowing: a warning, a retry, what became of the backlog."""
         line = one_line(text)
         if self.json:
-            self.event("note", level=level, message=line, **({"database": target.name} if target else {}))
+            of: dict[str, Any] = {"database": target.name} if target else {}
+            self.event("note", level=level, message=line, **of)
         else:
             self.write(f"{self.prefix(self._wall(), target)} {line}\n")
 
@@ -158,7 +159,10 @@ def _banner(config: Config) -> list[str]:
         interval = format_duration(config.databases[0].interval_s)
         return [f"pgdoctor daemon started (single-database mode, interval: {interval})", "Press Ctrl+C to stop"]
     count = len(config.databases)
-    names = [f"  - {one_line(target.name, 100)} (interval: {format_duration(target.interval_s)})" for target in config.databases]
+    names = [
+        f"  - {one_line(target.name, 100)} (interval: {format_duration(target.interval_s)})"
+        for target in config.databases
+    ]
     return [
         f"Loaded config from: {one_line(config.source or '')}",
         f"pgdoctor daemon started (multi-database mode, {count} database{'s' if count != 1 else ''})",

@@ -5,11 +5,12 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
+from greenlet import greenlet
 
 from pgdoctor_lib.agent import cycle, logfile
 from pgdoctor_lib.agent.outbox import Outbox
@@ -22,6 +23,8 @@ from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
 from pgdoctor_lib.snapshot import CollectorError
 
 CYCLES_PER_SERVER = 10  # sessions that PGDoctor opens at once on one server
+if TYPE_CHECKING:
+    Greenlet = gevent.Greenlet[..., None]
 _CANCEL_S = 3.0  # what a killed cycle gets to have the server cancel its statement
 
 
@@ -44,7 +47,7 @@ class Supervisor:
         self._status = {target.name: DatabaseStatus(target.name, None, clock.wall()) for target in config.databases}
         self._status_file = StatusFile(status_path, config.shutdown_timeout_s) if status_path else None
         self._told: dict[str, tuple[str, ...]] = {}
-        self._at_work: set[gevent.Greenlet] = set()
+        self._at_work: set[greenlet] = set()
         self._stop, self._stop_now, self._news = Event(), Event(), Event()
 
     def run(self, ready: Callable[[], None]) -> int:
@@ -57,10 +60,10 @@ class Supervisor:
             self._output.note(warning, level="warning")
         loops = [gevent.spawn(self._watch, target) for target in self._config.databases]
         drainer = gevent.spawn(self._outbox.drain_forever)
-        for greenlet in (*loops, drainer):
-            greenlet.link_exception(self._on_death)
         reporter = gevent.spawn(self._report_status)
-        reporter.link_exception(self._on_death)
+        everything: "list[Greenlet]" = [*loops, drainer, reporter]
+        for spawned in everything:
+            spawned.link_exception(self._on_death)
         ready()
         self._stop.wait()
         self._end(loops, [drainer, reporter])
@@ -72,18 +75,19 @@ class Supervisor:
         # Two signals that arrive while C code holds the thread come as one: nothing here counts them.
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
-    def _on_death(self, greenlet: gevent.Greenlet) -> None:
+    def _on_death(self, died: "Greenlet") -> None:
         """A greenlet that dies is a bug: it ends the daemon with status 1 rather than stop watching silently."""
-        self._output.note(f"internal error: {type(greenlet.exception).__name__}: {greenlet.exception}", level="error")
+        self._output.note(f"internal error: {type(died.exception).__name__}: {died.exception}", level="error")
         self._exit_status = 1
         self._stop.set()
 
-    def _end(self, loops: list[gevent.Greenlet], others: list[gevent.Greenlet]) -> None:
+    def _end(self, loops: "list[Greenlet]", others: "list[Greenlet]") -> None:
         """No new cycle; those at work get `shutdown_timeout`, then they are cancelled."""
         self._output.stopping()
         gevent.killall([loop for loop in loops if loop not in self._at_work] + others, block=False)
         joined = gevent.spawn(gevent.joinall, loops, timeout=self._config.shutdown_timeout_s)
-        gevent.wait([joined, self._stop_now], count=1)
+        waited_for: list[Any] = [joined, self._stop_now]
+        gevent.wait(waited_for, count=1)
         gevent.killall([*loops, *others, joined], timeout=_CANCEL_S)
         self._outbox.close()
         if self._status_file:
@@ -108,7 +112,9 @@ class Supervisor:
         """A cycle, and what became of it as a line. This is the border: nothing it raises ends the greenlet."""
         line = CycleLine(self._output, self._numbers, target, self._clock.wall)
         try:
-            receipt = cycle.run(target, self._admitted(target), self._config.cycle_timeout_s, self._clock, self._outbox, line)
+            receipt = cycle.run(
+                target, self._admitted(target), self._config.cycle_timeout_s, self._clock, self._outbox, line
+            )
         except (DatabaseError, DeadlineExceeded) as error:
             self._tell_status(target, last_error=line.failed("collection failed", str(error)))
         except PGDoctorError as error:
@@ -116,7 +122,7 @@ class Supervisor:
         except gevent.GreenletExit:
             line.failed("cycle cancelled", "the daemon is stopping")
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
             self._tell_status(target, last_error=line.failed("internal error", f"{type(error).__name__}: {error}"))
         else:
             line.delivered(receipt.id)
@@ -133,7 +139,7 @@ class Supervisor:
 
     def _tell_errors(self, target: Target, failed: tuple[CollectorError, ...]) -> None:
         """What some collector could not read is said once, and again when it changes."""
-        errors = tuple(f"{each.collector}: {each.error}{f'; {each.hint}' if each.hint else ''}" for each in failed)
+        errors = tuple(each.line for each in failed)
         for text in errors:
             if text not in self._told.get(target.name, ()):
                 self._output.note(text, target, level="warning")

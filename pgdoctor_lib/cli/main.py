@@ -43,16 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except OSError as error:
         return _report(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1, debug)
-    except Exception as error:
-        return _report(f"internal error: {type(error).__name__}: {error}; please report it with the output of --debug", 1, debug)
+    except Exception as error:  # noqa: BLE001 (a border: one line, whatever happens)
+        return _report(
+            f"internal error: {type(error).__name__}: {error}; please report it with the output of --debug", 1, debug
+        )
 
 
 def parser() -> argh.ArghParser:
     """The whole command line."""
-    root = _Parser(prog="pgdoctor", description="Watch PostgreSQL databases and upload what is measured to an endpoint.")
+    root = _Parser(
+        prog="pgdoctor", description="Watch PostgreSQL databases and upload what is measured to an endpoint."
+    )
     root.add_argument("--version", action="version", version=f"pgdoctor {__version__}")
     root.add_commands(
-        [daemon.daemon, oneshot.snapshot, oneshot.upload, serve.serve, demo.demo, version], name_mapping_policy=_BY_KEYWORD
+        [daemon.daemon, oneshot.snapshot, oneshot.upload, serve.serve, demo.demo, version],
+        name_mapping_policy=_BY_KEYWORD,
     )
     root.add_commands(
         [config.init, config.show, config.path, config.test],
@@ -116,7 +121,7 @@ def _complete(command: argparse.ArgumentParser) -> None:
 def _global_options_last(arguments: list[str]) -> list[str]:
     """`pgdoctor --config X snapshot` is `pgdoctor snapshot --config X`."""
     leading: list[str] = []
-    while arguments and arguments[0] in ("--debug", "--config") or arguments and arguments[0].startswith("--config="):
+    while arguments and arguments[0].partition("=")[0] in ("--debug", "--config"):
         width = 2 if arguments[0] == "--config" else 1
         leading, arguments = leading + arguments[:width], arguments[width:]
     return arguments + leading if arguments else leading

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 import psycopg2
 import psycopg2.extensions
@@ -28,13 +29,14 @@ _GRACE_S = 2.0  # what the server gets to end a statement by itself before the c
 _PLAIN_OIDS = (16, 20, 21, 23, 26, 114, 700, 701, 1700, 3802)
 _PLAIN = psycopg2.extensions.new_type(_PLAIN_OIDS, "PLAIN", lambda value, cursor: value)
 
+Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
 
 
 class Session:
     """One connection to one database. Not shared between greenlets."""
 
-    def __init__(self, connection: "psycopg2.extensions.connection", dsn: Dsn, host: Host) -> None:
+    def __init__(self, connection: Connection, dsn: Dsn, host: Host) -> None:
         self._connection = connection
         self._dsn = dsn
         self._host = host
@@ -45,7 +47,9 @@ class Session:
     def __enter__(self) -> "Session":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -158,7 +162,7 @@ def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float) -> Session:
     raise failure
 
 
-def _session(connection: "psycopg2.extensions.connection", dsn: Dsn, host: Host) -> Session:
+def _session(connection: Connection, dsn: Dsn, host: Host) -> Session:
     try:
         return Session(connection, dsn, host)
     except BaseException:
@@ -166,10 +170,11 @@ def _session(connection: "psycopg2.extensions.connection", dsn: Dsn, host: Host)
         raise
 
 
-def _open(dsn: Dsn, host: Host, wanted: str) -> "psycopg2.extensions.connection":
-    ours = {"target_session_attrs": wanted, "application_name": "pgdoctor", "client_encoding": "UTF8"}
+def _open(dsn: Dsn, host: Host, wanted: str) -> Connection:
+    ours: dict[str, str] = {"target_session_attrs": wanted, "application_name": "pgdoctor", "client_encoding": "UTF8"}
     # connect_timeout goes for nothing here: psycogreen's wait does not know it, the deadline does.
-    connection = psycopg2.connect(**dsn.reveal_keywords(host, **ours, connect_timeout=""))
+    keywords: dict[str, Any] = {**dsn.reveal_keywords(host, **ours, connect_timeout="")}
+    connection: Connection = psycopg2.connect(**keywords)
     connection.autocommit = True
     psycopg2.extensions.register_type(psycopg2.extensions.BYTES, connection)
     psycopg2.extensions.register_type(_PLAIN, connection)
@@ -186,7 +191,9 @@ def _addresses(host: Host, limit_s: float) -> list[str]:
     except (OSError, UnicodeError):
         raise DatabaseError(f"host name {one_line(host.host, 100)} does not resolve") from None
     except DeadlineExceeded:
-        raise DatabaseError(f"the look-up of host name {one_line(host.host, 100)} took longer than {limit_s:g} s") from None
+        raise DatabaseError(
+            f"the look-up of host name {one_line(host.host, 100)} took longer than {limit_s:g} s"
+        ) from None
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

@@ -73,7 +73,9 @@ class Facts:
 
 def parse_facts(row: tuple[str | None, ...]) -> Facts:
     """`Facts` from the one row of `FACTS_SQL`."""
-    number, version, encoding, recovery, db_name, role, superuser, monitor, loaded, pid, extensions = (v or "" for v in row)
+    number, version, encoding, recovery, db_name, role, superuser, monitor, loaded, pid, extensions = (
+        v or "" for v in row
+    )
     return Facts(
         version_num=int(number),
         version=f"PostgreSQL {version}",
@@ -92,8 +94,12 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
 def require_supported(version_num: int) -> None:
     """Raise `UnsupportedServer` for a server older than PostgreSQL 12."""
     if version_num < OLDEST:
-        major = f"{version_num // 10000}" if version_num >= 100000 else f"{version_num // 10000}.{version_num // 100 % 100}"
-        raise UnsupportedServer(f"PostgreSQL {major} is too old: PGDoctor needs PostgreSQL 12 or later", hint="upgrade the server")
+        major = (
+            f"{version_num // 10000}" if version_num >= 100000 else f"{version_num // 10000}.{version_num // 100 % 100}"
+        )
+        raise UnsupportedServer(
+            f"PostgreSQL {major} is too old: PGDoctor needs PostgreSQL 12 or later", hint="upgrade the server"
+        )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -27,7 +27,9 @@ def db(newest_server: Server) -> Database:
     made.drop()
 
 
-def test_single_database_mode_says_what_the_contract_says(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
+def test_single_database_mode_says_what_the_contract_says(
+    cli: Cli, single: Single, db: Database, endpoint: Endpoint
+) -> None:
     daemon = cli.start("daemon", env=single(db.dsn))
     daemon.wait_for_line(r"#2\.\.\. uploading\.\.\. ✓")
     daemon.send(signal.SIGINT)
@@ -70,7 +72,9 @@ def test_multi_database_mode_says_what_the_contract_says(cli: Cli, multi: Multi,
     ]
     assert lines[7] == ""
     cycles = sorted(re.sub(r"#\d", "#N", line) for line in lines[8:10])
-    assert cycles == [f"[time] [{name}] Collecting #N... uploading... ✓ (id=abc123)" for name in ("production", "staging")]
+    assert cycles == [
+        f"[time] [{name}] Collecting #N... uploading... ✓ (id=abc123)" for name in ("production", "staging")
+    ]
     assert {re.search(r"#(\d)", line)[1] for line in lines[8:10]} == {"1", "2"}
     assert lines[10:] == ["Received shutdown signal, stopping...", "Daemon stopped gracefully."]
 
@@ -97,7 +101,9 @@ def test_each_database_keeps_its_own_interval(cli: Cli, multi: Multi, db: Databa
     assert daemon.finish().returncode == 0
 
 
-def test_cycles_lie_on_a_grid_and_skip_what_they_miss(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
+def test_cycles_lie_on_a_grid_and_skip_what_they_miss(
+    cli: Cli, single: Single, db: Database, endpoint: Endpoint
+) -> None:
     endpoint.script([Answer(), Answer(wait_s=2.5)])
     daemon = cli.start("daemon", env=single(db.dsn))
     endpoint.wait_for(4)
@@ -160,7 +166,9 @@ def test_a_statement_that_is_at_work_when_time_is_up_ends_on_the_server_too(
 ) -> None:
     blocker = db.server.connect(db.name)
     with blocker.cursor() as cursor:  # the session's opening waits for this: collection hangs
-        cursor.execute("BEGIN; LOCK TABLE pg_catalog.pg_roles, pg_catalog.pg_authid, pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(
+            "BEGIN; LOCK TABLE pg_catalog.pg_roles, pg_catalog.pg_authid, pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE"
+        )
     multi({"production": {"dsn": db.dsn, "interval": 60}}, shutdown_timeout=1)
     daemon = cli.start("daemon")
     daemon.wait_for_line("✗ collection failed")
@@ -223,7 +231,9 @@ def test_a_restart_delivers_what_the_last_run_kept(cli: Cli, single: Single, db:
     assert keys.count(keys[0]) == 2
 
 
-def test_a_refused_snapshot_is_set_aside_and_never_in_the_way(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
+def test_a_refused_snapshot_is_set_aside_and_never_in_the_way(
+    cli: Cli, single: Single, db: Database, endpoint: Endpoint
+) -> None:
     endpoint.script([422])
     daemon = cli.start("daemon", env=single(db.dsn))
     daemon.wait_for_line("✗ upload failed: 422")
@@ -321,7 +331,11 @@ def test_a_closed_standard_output_does_not_end_it(cli: Cli, single: Single, db: 
 
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [*cli.command, "daemon"], env=cli.environment(single(db.dsn)), cwd=cli.cwd, stdout=writer, stderr=subprocess.DEVNULL
+        [*cli.command, "daemon"],
+        env=cli.environment(single(db.dsn)),
+        cwd=cli.cwd,
+        stdout=writer,
+        stderr=subprocess.DEVNULL,
     )
     os.close(writer)
     os.close(reader)
@@ -335,7 +349,11 @@ def test_a_closed_standard_output_does_not_end_it(cli: Cli, single: Single, db: 
 
 @pytest.mark.parametrize(
     ("missing", "complaint"),
-    [("PGDOCTOR_ENDPOINT", "PGDOCTOR_ENDPOINT"), ("PGDOCTOR_TOKEN", "PGDOCTOR_TOKEN"), ("PGDOCTOR_DSN", "PGDOCTOR_DSN")],
+    [
+        ("PGDOCTOR_ENDPOINT", "PGDOCTOR_ENDPOINT"),
+        ("PGDOCTOR_TOKEN", "PGDOCTOR_TOKEN"),
+        ("PGDOCTOR_DSN", "PGDOCTOR_DSN"),
+    ],
 )
 def test_what_is_missing_is_fatal_at_start(cli: Cli, single: Single, missing: str, complaint: str) -> None:
     env = single("postgres://u@127.0.0.1/app")
