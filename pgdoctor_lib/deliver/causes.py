@@ -17,14 +17,6 @@ import urllib3
 from pgdoctor_lib.errors import DeliveryError, Retryable
 from pgdoctor_lib.secret import one_line
 
-_FAMILIES_FOR_GOOD = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.InvalidProxyURL,
-    urllib3.exceptions.LocationValueError,
-)
 _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "connection refused"),
     (http.client.RemoteDisconnected, "connection closed without an answer"),
@@ -41,7 +33,7 @@ _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
 
 def explain(error: Exception, timeout_s: float) -> DeliveryError:
     """The error of our family for one of requests, urllib3, ssl or socket."""
-    if isinstance(error, _FAMILIES_FOR_GOOD):
+    if isinstance(error, ValueError):  # InvalidURL and its like, of all three libraries
         return DeliveryError("the endpoint's URL, or the proxy's, cannot be used")
     chain = list(_chain(error))
     if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):

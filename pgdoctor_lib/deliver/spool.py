@@ -183,7 +183,8 @@ class Spool:
         return size is not None
 
 
-# What runs off the hub. Errors are returned: a thread pool would print them before passing them on.
+# What runs off the hub. Errors are returned, since a thread pool would print them before passing them on, and
+# without their traceback, whose frames hold the folder and the parcel.
 
 
 def _open(path: str, max_rejected_bytes: int) -> tuple[Folder, Rejected, list[tuple[str, int]], int] | OSError:
@@ -191,7 +192,7 @@ def _open(path: str, max_rejected_bytes: int) -> tuple[Folder, Rejected, list[tu
     try:
         folder = Folder(path)
     except OSError as error:
-        return error
+        return error.with_traceback(None)
     try:
         if not folder.lock():
             raise BlockingIOError("another pgdoctor uses it")
@@ -199,7 +200,7 @@ def _open(path: str, max_rejected_bytes: int) -> tuple[Folder, Rejected, list[tu
         return folder, rejected, *_sweep(folder, rejected)
     except OSError as error:
         folder.close()
-        return error
+        return error.with_traceback(None)
 
 
 def _sweep(folder: Folder, rejected: Rejected) -> tuple[list[tuple[str, int]], int]:
@@ -221,7 +222,7 @@ def _write(folder: Folder, parcel: Parcel) -> OSError | None:
     try:
         folder.write(parcel.snapshot_id + _ENDING, parcel.data)
     except OSError as error:
-        return error
+        return error.with_traceback(None)
     return None
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import requests
@@ -17,7 +17,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 
 from pgdoctor_lib import __version__
 from pgdoctor_lib.clock import SYSTEM, Clock
@@ -132,7 +132,7 @@ class Uploader:
                 return _answer(response)
             finally:
                 response.close()  # a body read to its end has given the connection back already
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise explain(error, self._endpoint.timeout_s) from None
 
 
@@ -157,6 +157,13 @@ class _Bearer(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone: requests, even when told not to follow one, reads its whole body."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: this is no redirect."""
+
+
 class _Adapter(HTTPAdapter):
     """Sends once more, at once, what met a kept-alive connection that the other side had closed."""
 
@@ -165,14 +172,19 @@ class _Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         connecting: dict[str, Any] = {key: options.get(key) for key in ("verify", "proxies", "cert")}
-        pool = cast(HTTPConnectionPool, self.get_connection_with_tls_context(request, **connecting))
-        made = pool.num_connections
+        pool = self.get_connection_with_tls_context(request, **connecting)
+        made = _made(pool)
         try:
             return super().send(request, **options)
         except requests.ConnectionError as error:
-            if pool.num_connections != made or not closed_early(error):
+            if _made(pool) != made or not closed_early(error):
                 raise
         return super().send(request, **options)
+
+
+def _made(pool: ConnectionPool) -> int:
+    """How many connections the pool has opened so far: unchanged over a request, it went over an old one."""
+    return pool.num_connections if isinstance(pool, HTTPConnectionPool) else 0
 
 
 def _socket_options() -> list[tuple[int, int, int]]:
@@ -183,7 +195,7 @@ def _socket_options() -> list[tuple[int, int, int]]:
 
 
 def _session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers.clear()
     session.headers.update(_HEADERS)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -194,7 +206,9 @@ def _session() -> requests.Session:
 
 def _answer(response: requests.Response) -> Answer:
     headers = response.headers
-    raw = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
+    raw = b""
+    while piece := response.raw.read(MAX_ANSWER_BYTES - len(raw), decode_content=False):
+        raw += piece
     body = _inflated(raw) if headers.get("Content-Encoding", "").strip().lower() in ("gzip", "deflate") else raw
     return Answer(response.status_code, body, headers.get("Retry-After", ""), headers.get("Location", ""))
 
@@ -215,7 +229,7 @@ def _next_url(home: SplitResult, url: str, answer: Answer) -> str:
     except ValueError:
         same = False
     if answer.status not in (307, 308) or not same:
-        raise DeliveryError(status_line(answer.status), detail=f"redirect{_destination(answer)} not followed")
+        raise DeliveryError(status_line(answer.status), detail=_not_followed(url, answer))
     # Put on the endpoint's own host again, so that no two readers of a URL can disagree about it.
     return urlunsplit((home.scheme, home.netloc, target.path, target.query, ""))
 
@@ -224,10 +238,10 @@ def _origin(url: SplitResult) -> tuple[str, str, int | None]:
     return url.scheme, url.hostname or "", url.port or _PORTS.get(url.scheme)
 
 
-def _destination(answer: Answer) -> str:
+def _not_followed(url: str, answer: Answer) -> str:
     """Scheme and host only: a query may hold a secret."""
     try:
-        target = urlsplit(answer.location)
+        target = urlsplit(urljoin(url, answer.location))
     except ValueError:
-        return ""
-    return one_line(f" to {target.scheme}://{target.netloc.rpartition('@')[2]}", 200) if target.netloc else ""
+        return "redirect not followed"
+    return one_line(f"redirect to {target.scheme}://{target.netloc.rpartition('@')[2]} not followed", 200)

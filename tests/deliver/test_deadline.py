@@ -1,0 +1,90 @@
+"""Endpoints that take their time, met as the product meets them: patched by gevent."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deliver.raw import Handler, plain_answer, raw_server, read_request
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 1.0
+
+
+def deliver(url: str) -> dict[str, Any]:
+    """What patched.py tells; nothing but it is printed."""
+    command = [sys.executable, str(ROOT / "tests/deliver/patched.py"), url, str(TIMEOUT_S)]
+    ran = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+def drip(data: bytes) -> Handler:
+    """Each byte in time for a timeout that begins anew with every read."""
+
+    def serve(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+    return serve
+
+
+def say_nothing(connection: socket.socket, number: int) -> None:
+    """Take the request and never answer."""
+    read_request(connection)
+    connection.recv(1)
+
+
+def take_nothing(connection: socket.socket, number: int) -> None:
+    """Never read the request."""
+    time.sleep(3)
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        pytest.param(drip(b"HTTP/1.1 200 OK\r\n" + b"X-Header: drips\r\n" * 100), id="head"),
+        pytest.param(drip(plain_answer(b" " * 10_000)), id="body"),
+        pytest.param(drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 100), id="continue"),
+        pytest.param(say_nothing, id="silence"),
+        pytest.param(take_nothing, id="unread"),
+    ],
+)
+def test_the_total_deadline_cuts_it(slow: Handler) -> None:
+    with raw_server(slow) as url:
+        told = deliver(url)
+    assert told["outcomes"] == ["Retryable: timed out after 1 s"] * 5
+    assert TIMEOUT_S <= told["took_s"] < TIMEOUT_S + 1
+    assert told["gap_s"] < 0.5
+    assert told["leaked"] <= 0
+
+
+def test_a_loop_of_slow_redirects_has_one_deadline() -> None:
+    def serve(connection: socket.socket, number: int) -> None:
+        while read_request(connection)[0]:
+            time.sleep(0.4)
+            connection.sendall(plain_answer(b"", "307 Temporary Redirect", "Location: /again\r\n"))
+
+    with raw_server(serve) as url:
+        told = deliver(url)
+    assert told["outcomes"] == ["Retryable: timed out after 1 s"] * 5
+    assert told["took_s"] < TIMEOUT_S + 1
+
+
+def test_patched_delivery_works() -> None:
+    def serve(connection: socket.socket, number: int) -> None:
+        while read_request(connection)[0]:
+            connection.sendall(plain_answer())
+
+    with raw_server(serve) as url:
+        told = deliver(url)
+    assert told["outcomes"] == ["abc123"] * 5
+    assert told["leaked"] <= 0
