@@ -37,7 +37,7 @@ def _room(values: Sequence[int]) -> tuple[float, float]:
 def _levels(low: float, high: float) -> str:
     drawn = ""
     unit, power = _unit(high)
-    decimals = max(0, min(6, math.ceil(-math.log10((high - low) / 3 / power))))  # so that no two labels are the same
+    decimals = max(0, min(6, 1 - math.floor(math.log10((high - low) / 3 / power))))  # even steps look even
     for step in range(4):
         value = low + (high - low) * step / 3
         y = _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * step / 3
