@@ -1,0 +1,151 @@
+"""What contrib/ offers, tried with the programs that will read it."""
+
+import os
+import plistlib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from pgdoctor_lib.config import load
+from tests.fix_daemon import ROOT
+from tests.postgres.server import Server
+
+CONTRIB = ROOT / "contrib"
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not shutil.which(program), reason=f"no {program} here")
+
+
+def run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs("systemd-analyze")
+def test_the_unit_is_what_systemd_reads(tmp_path: Path) -> None:
+    """`verify` says what it does not know, and exits with 0; so any word is one too many."""
+    unit = tmp_path / "pgdoctor.service"
+    text = (CONTRIB / "pgdoctor.service").read_text()
+    unit.write_text(text.replace("/usr/local/bin/pgdoctor", str(ROOT / "pgdoctor.py")))
+    done = run("systemd-analyze", "verify", "--man=no", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs("systemd-analyze")
+def test_the_unit_is_hardened() -> None:
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", CONTRIB / "pgdoctor.service")
+    match = re.search(r"exposure level for pgdoctor\.service: ([\d.]+)", done.stdout)
+    assert match, done
+    assert float(match[1]) <= 1.5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ExecStart=/usr/local/bin/pgdoctor daemon",
+        "Environment=PGDOCTOR_CONFIG=/etc/pgdoctor/config.yaml",
+        "Restart=always",
+        "RestartSec=10",
+        "RestartPreventExitStatus=2",
+        "User=pgdoctor",
+        "StateDirectory=pgdoctor",
+    ],
+)
+def test_the_unit_says(line: str) -> None:
+    assert (CONTRIB / "pgdoctor.service").read_text().splitlines().count(line) == 1
+
+
+@needs("systemd-sysusers")
+@needs("systemd-tmpfiles")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users and give files away")
+def test_sysusers_and_tmpfiles(tmp_path: Path) -> None:
+    etc = tmp_path / "etc"
+    (etc / "pgdoctor").mkdir(parents=True)
+    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (etc / "group").write_text("root:x:0:\n")
+    for name in ("config.yaml", "token"):
+        (etc / "pgdoctor" / name).write_text("")
+    done = run("systemd-sysusers", f"--root={tmp_path}", CONTRIB / "pgdoctor.sysusers.conf")
+    assert done.returncode == 0, done
+    fields = (etc / "passwd").read_text().splitlines()[1].split(":")
+    assert (fields[0], fields[5]) == ("pgdoctor", "/var/lib/pgdoctor")
+    done = run("systemd-tmpfiles", f"--root={tmp_path}", "--create", CONTRIB / "pgdoctor.tmpfiles.conf")
+    assert (done.returncode, done.stderr) == (0, "")
+    modes = {
+        path.name: (path.stat().st_mode & 0o777, path.stat().st_gid) for path in etc.rglob("*") if "pgd" in str(path)
+    }
+    group = int(fields[3])
+    assert modes == {"pgdoctor": (0o750, group), "config.yaml": (0o640, group), "token": (0o600, 0)}
+
+
+def test_the_plist() -> None:
+    path = CONTRIB / "com.pgdoctor.plist"
+    keys = re.findall(r"<key>(.*?)</key>", path.read_text())
+    assert len(keys) == len(set(keys)), "plistlib does not see that a key is there twice"
+    job = plistlib.loads(path.read_bytes())
+    assert job["Label"] == path.stem == "com.pgdoctor"
+    assert job["ProgramArguments"] == ["/usr/local/bin/pgdoctor", "daemon"]
+    assert job["EnvironmentVariables"] == {"PGDOCTOR_CONFIG": "/etc/pgdoctor/config.yaml"}
+    assert job["KeepAlive"] is job["RunAtLoad"] is True
+    assert job["Umask"] == 0o077
+    assert job["ExitTimeOut"] > 30
+
+
+def test_the_sample_configuration_loads() -> None:
+    config = load.load(str(CONTRIB / "pgdoctor.yaml"), {"PGDOCTOR_TOKEN": "not-a-real-token", "HOME": "/"})
+    assert [target.name for target in config.databases] == ["production", "reporting", "local"]
+
+
+@pytest.fixture
+def role(server: Server) -> Iterator[Server]:
+    """create-role.sql, run twice as the superuser; the role is gone afterwards."""
+    for _ in range(2):
+        server.sql((CONTRIB / "create-role.sql").read_text())
+    yield server
+    server.sql("DROP ROLE pgdoctor")
+
+
+def test_the_role_reads_statistics_and_nothing_else(role: Server) -> None:
+    role.sql("ALTER ROLE pgdoctor PASSWORD 'not-a-real-password'")
+    connection = psycopg2.connect(role.dsn("postgres", "pgdoctor", "not-a-real-password"), application_name="tests")
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_has_role('pg_monitor', 'usage'), rolsuper, rolconnlimit FROM pg_roles WHERE rolname = user"
+            )
+            assert cursor.fetchone() == (True, False, 20)
+            cursor.execute("SHOW data_directory")  # only pg_read_all_settings may
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE query = '<insufficient privilege>'")
+            assert cursor.fetchone() == (0,)
+            for setting, value in (("statement_timeout", "1min"), ("default_transaction_read_only", "on")):
+                cursor.execute(f"SHOW {setting}")
+                assert cursor.fetchone() == (value,)
+            with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+                cursor.execute("CREATE TEMP TABLE t ()")
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute("SELECT * FROM pg_authid")
+    finally:
+        connection.close()
+
+
+def test_a_role_that_may_more_is_refused(server: Server) -> None:
+    server.sql("CREATE ROLE pgdoctor SUPERUSER")
+    try:
+        with pytest.raises(psycopg2.errors.RaiseException, match="may do more than read statistics"):
+            server.sql((CONTRIB / "create-role.sql").read_text())
+    finally:
+        server.sql("DROP ROLE pgdoctor")
+
+
+def test_an_administrator_who_is_no_superuser(server: Server) -> None:
+    """As on managed services: CREATEROLE, and pg_monitor with the right to hand it on."""
+    server.sql("CREATE ROLE dba CREATEROLE LOGIN; GRANT pg_monitor TO dba WITH ADMIN OPTION")
+    server.sql("SET ROLE dba; " + (CONTRIB / "create-role.sql").read_text())
+    assert server.sql("SELECT pg_has_role('pgdoctor', 'pg_monitor', 'usage')") == [(True,)]
+    server.sql("DROP OWNED BY dba; DROP ROLE pgdoctor; DROP ROLE dba")
