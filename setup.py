@@ -28,7 +28,7 @@ setup(
         "gevent>=23.9,<27",
         "psycogreen>=1.0,<2",
         "psycopg2-binary>=2.9.5,<3",
-        "requests>=2.31,<3",
+        "requests>=2.32.2,<3",
         "PyYAML>=6.0.1,<7",
         "argh>=0.31,<1",
     ],

@@ -61,7 +61,7 @@ class Supervisor:
         loops = [gevent.spawn(self._watch, target) for target in self._config.databases]
         drainer = gevent.spawn(self._outbox.drain_forever)
         reporter = gevent.spawn(self._report_status)
-        everything: "list[Greenlet]" = [*loops, drainer, reporter]
+        everything: list[Greenlet] = [*loops, drainer, reporter]
         for spawned in everything:
             spawned.link_exception(self._on_death)
         ready()

@@ -111,7 +111,7 @@ class Session:
         if self._connection.get_parameter_status("server_encoding") == "SQL_ASCII":
             limits["client_encoding"] = "SQL_ASCII"
         settings = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items())
-        return f"BEGIN READ ONLY; SELECT {settings}"
+        return f"BEGIN READ ONLY; /* pgdoctor */ SELECT {settings}"
 
     def _abandon(self) -> None:
         """The wait was cut short: close the connection, and have the server end what it was doing."""
@@ -173,7 +173,7 @@ def _session(connection: Connection, dsn: Dsn, host: Host) -> Session:
 def _open(dsn: Dsn, host: Host, wanted: str) -> Connection:
     ours: dict[str, str] = {"target_session_attrs": wanted, "application_name": "pgdoctor", "client_encoding": "UTF8"}
     # connect_timeout goes for nothing here: psycogreen's wait does not know it, the deadline does.
-    keywords: dict[str, Any] = {**dsn.reveal_keywords(host, **ours, connect_timeout="")}
+    keywords: dict[str, Any] = {**dsn.reveal_keywords(host, **ours, connect_timeout="0")}
     connection: Connection = psycopg2.connect(**keywords)
     connection.autocommit = True
     psycopg2.extensions.register_type(psycopg2.extensions.BYTES, connection)

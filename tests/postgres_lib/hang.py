@@ -1,0 +1,71 @@
+"""Run as the product runs, patched: what each wait costs. argv[1]: which; argv[2]: a DSN. Prints JSON."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from psycogreen.gevent import patch_psycopg  # noqa: E402
+
+patch_psycopg()
+
+import json  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+
+import gevent  # noqa: E402
+
+from pgdoctor_lib.config.dsn import Dsn  # noqa: E402
+from pgdoctor_lib.deadline import deadline  # noqa: E402
+from pgdoctor_lib.errors import PGDoctorError  # noqa: E402
+from pgdoctor_lib.postgres.connect import connect  # noqa: E402
+
+
+def through(dsn: Dsn) -> str:
+    """Connect, with half a second for each address."""
+    with connect(dsn, connect_timeout_s=0.5) as session:
+        return session.facts.db_name
+
+
+def cut(dsn: Dsn) -> str:
+    """A deadline cuts a statement that the server would go on with."""
+    with deadline(0.5, "the cycle"), connect(dsn) as session, session.transaction(30):
+        session.query("SELECT pg_sleep(25)")
+    return "not cut"
+
+
+def killed(dsn: Dsn) -> str:
+    """The greenlet that waits for a statement is killed."""
+    waiting = gevent.spawn(cut_late, dsn)
+    gevent.sleep(0.5)
+    waiting.kill()
+    return "killed"
+
+
+def cut_late(dsn: Dsn) -> None:
+    """As `cut`, with a deadline that does not come."""
+    with connect(dsn) as session, session.transaction(30):
+        session.query("SELECT pg_sleep(25)")
+
+
+def watch(gaps: list[float]) -> None:
+    """How long the hub stood still, at most."""
+    while True:
+        before = time.monotonic()
+        gevent.sleep(0.01)
+        gaps.append(time.monotonic() - before)
+
+
+def main(which: str, text: str) -> None:
+    """Do it, beside a greenlet that measures."""
+    gaps: list[float] = []
+    gevent.spawn(watch, gaps)
+    started = time.monotonic()
+    try:
+        result = {"through": through, "cut": cut, "killed": killed}[which](Dsn.parse(text, os.environ))
+    except PGDoctorError as error:
+        result = f"{type(error).__name__}: {error}"
+    print(json.dumps({"result": result, "took_s": time.monotonic() - started, "gap_s": max(gaps, default=0)}))
+
+
+main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,216 @@
+"""The door to PostgreSQL, on real servers: who is let in, what a session may do, and what cuts it short."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.errors import DatabaseError, UnsupportedServer
+from pgdoctor_lib.postgres.connect import connect
+from pgdoctor_lib.postgres.server import require_supported
+from tests.fix_daemon import ROOT
+from tests.postgres.server import Database, Server
+from tests.waiting import wait_for
+
+
+def dsn(text: str, **environ: str) -> Dsn:
+    return Dsn.parse(text, environ)
+
+
+def patched(which: str, text: str) -> dict[str, Any]:
+    command = [sys.executable, str(ROOT / "tests/postgres_lib/hang.py"), which, text]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_facts_of_every_major(server: Server, database: Database) -> None:
+    with connect(dsn(database.dsn)) as session:
+        facts = session.facts
+    assert facts.major == server.major
+    assert facts.version.startswith(f"PostgreSQL {server.major}.")
+    assert (facts.db_name, facts.role) == (database.name, database.role)
+    assert (facts.is_superuser, facts.has_pg_monitor, facts.in_recovery) == (False, True, False)
+    assert facts.pg_stat_statements_loaded
+    assert facts.extensions["pg_stat_statements"].schema == "public"
+    assert facts.has(f"pg >= {server.major}") and not facts.has(f"pg > {server.major}")
+    assert facts.has("pg_stat_statements >= 1.7") and not facts.has("postgis >= 1.0")
+
+
+def test_a_session_is_read_only_bounded_and_named(server: Server, database: Database) -> None:
+    with connect(dsn(database.dsn)) as session:
+        with session.transaction(2.5):
+            names = "application_name", "search_path", "statement_timeout", "lock_timeout", "transaction_read_only"
+            [row] = session.query(f"SELECT {', '.join(f'current_setting($${name}$$)' for name in names)}")
+        assert row == ("pgdoctor", "pg_catalog", "2500ms", "100ms", "on")
+        with session.transaction(), pytest.raises(DatabaseError) as caught:
+            session.query("CREATE TABLE planted ()")
+        assert caught.value.sqlstate == "25006"
+
+
+def test_limits_end_with_the_transaction(newest_server: Server) -> None:
+    """Behind a pooler the next client gets this very session."""
+    with connect(dsn(newest_server.dsn())) as session:
+        with session.transaction(1):
+            pass
+        assert session.query("SELECT current_setting('statement_timeout'), current_setting('search_path')") == [
+            ("0", '"$user", public')
+        ]
+
+
+def test_a_statement_that_takes_too_long_costs_itself_only(newest_server: Server) -> None:
+    with connect(dsn(newest_server.dsn())) as session:
+        with pytest.raises(DatabaseError) as caught, session.transaction(0.2):
+            session.query("SELECT pg_sleep(5)")
+        assert caught.value.sqlstate == "57014"
+        with session.transaction():
+            assert session.query("SELECT 1, NULL, true, 'ä'") == [("1", None, "t", "ä")]
+
+
+@pytest.mark.parametrize("which", ["cut", "killed"])
+def test_a_wait_that_is_cut_short_is_cut_short_on_the_server(newest_server: Server, which: str) -> None:
+    outcome = patched(which, newest_server.dsn())
+    assert outcome["took_s"] < 5
+    assert outcome["gap_s"] < 1
+    assert outcome["result"] in ("killed", "DeadlineExceeded: the cycle took longer than 0.5 s")
+    wait_for(lambda: not newest_server.backends("pgdoctor"), "the statement goes on", 5)
+
+
+def test_a_silent_host_is_passed_over_in_time(newest_server: Server, silent: int) -> None:
+    outcome = patched(
+        "through", f"host=127.0.0.1,127.0.0.1 port={silent},{newest_server.port} user=postgres dbname=postgres"
+    )
+    assert outcome["result"] == "postgres"
+    assert outcome["took_s"] < 3
+    assert outcome["gap_s"] < 1
+
+
+def test_a_silent_server_is_given_up_on(silent: int) -> None:
+    outcome = patched("through", f"postgres://u@127.0.0.1:{silent}/app")
+    assert outcome["result"] == "DatabaseError: no answer within 0.5 s"
+    assert outcome["took_s"] < 3
+
+
+def test_connect_timeout_in_the_dsn_wins(silent: int) -> None:
+    outcome = patched("through", f"postgres://u@127.0.0.1:{silent}/app?connect_timeout=1")
+    assert outcome["result"] == "DatabaseError: no answer within 1 s"
+
+
+def test_each_host_has_its_say_where_causes_differ(newest_server: Server) -> None:
+    text = f"host=127.0.0.1,localhost port=1,{newest_server.port} user=postgres dbname=nosuch"
+    with pytest.raises(DatabaseError) as caught:
+        connect(dsn(text))
+    assert str(caught.value) == (
+        f'127.0.0.1:1: connection refused, localhost:{newest_server.port}: database "nosuch" does not exist'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("host=127.0.0.1 port=1 user=u", "connection refused"),
+        ("host=nosuch.invalid user=u", "host name nosuch.invalid does not resolve"),
+        ("host=/nosuch/folder user=u", "no such file or directory"),
+    ],
+)
+def test_the_shortest_true_cause(text: str, cause: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        connect(dsn(text))
+    assert str(caught.value) == cause
+
+
+def test_a_password_is_never_in_an_error(newest_server: Server) -> None:
+    database = newest_server.new_database()
+    canary = "canary pw/äö%"
+    try:
+        with pytest.raises(DatabaseError) as caught:
+            connect(dsn(newest_server.dsn(database.name, database.role, canary)))
+    finally:
+        database.drop()
+    assert str(caught.value) == f'password authentication failed for user "{database.role}"'
+
+
+def test_every_way_to_say_where(newest_server: Server, tmp_path: Path) -> None:
+    server, port = newest_server, newest_server.port
+    services = tmp_path / "services"
+    services.write_text(f"[mine]\nhost=127.0.0.1\nport={port}\nuser=postgres\ndbname=postgres\n")
+    folder = quote(server.socket_dir, safe="")
+    for found in (
+        dsn(server.dsn()),
+        dsn(f"host={server.socket_dir} port={port} user=postgres dbname=postgres"),
+        dsn(f"postgresql://postgres@{folder}:{port}/postgres"),
+        dsn(f"postgres:///postgres?host={folder}&port={port}&user=postgres"),
+        dsn("service=mine", PGSERVICEFILE=str(services)),
+        dsn("dbname=postgres", PGHOST="localhost", PGPORT=str(port), PGUSER="postgres"),
+        dsn(f"hostaddr=127.0.0.1 port={port} user=postgres dbname=postgres"),
+    ):
+        with connect(found) as session:
+            assert session.facts.db_name == "postgres"
+
+
+def test_target_session_attrs(newest_server: Server, standby: Callable[[Server], Server]) -> None:
+    replica = standby(newest_server)
+    both = f"host=127.0.0.1,127.0.0.1 user=postgres dbname=postgres port={replica.port},{newest_server.port}"
+    reverse = f"host=127.0.0.1,127.0.0.1 user=postgres dbname=postgres port={newest_server.port},{replica.port}"
+    replica.used = True
+    for text, wanted, in_recovery in (
+        (both, "any", True),
+        (both, "read-write", False),
+        (both, "primary", False),
+        (reverse, "standby", True),
+        (reverse, "prefer-standby", True),
+    ):
+        with connect(dsn(f"{text} target_session_attrs={wanted}")) as session:
+            assert session.facts.in_recovery is in_recovery, (text, wanted)
+    replica.stop()
+    with connect(dsn(f"{both} target_session_attrs=prefer-standby")) as session:
+        assert session.facts.in_recovery is False
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("SQL_ASCII", "\ufffd"), ("LATIN1", "ä")])
+def test_text_comes_back_whatever_the_encoding(newest_server: Server, encoding: str, shown: str) -> None:
+    name = f"enc_{encoding.lower()}"
+    newest_server.create_database(name, encoding)
+    try:
+        with connect(dsn(newest_server.dsn(name))) as session, session.transaction():
+            [(text,)] = session.query("SELECT convert_from('\\xe4'::bytea, getdatabaseencoding())")
+    finally:
+        newest_server.drop_database(name)
+    assert text == shown
+
+
+def test_functions_that_somebody_planted_are_not_called(newest_server: Server) -> None:
+    database = newest_server.new_database()
+    try:
+        database.sql(
+            "CREATE FUNCTION public.pg_has_role(oid, text, text) RETURNS bool LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'planted'; END $$"
+        )
+        with connect(dsn(database.dsn)) as session:
+            assert session.facts.has_pg_monitor
+    finally:
+        database.drop()
+
+
+@pytest.mark.parametrize(("number", "told"), [(110022, "PostgreSQL 11"), (90624, "PostgreSQL 9.6")])
+def test_a_server_that_is_too_old_gets_one_clear_line(number: int, told: str) -> None:
+    with pytest.raises(UnsupportedServer) as caught:
+        require_supported(number)
+    assert str(caught.value) == f"{told} is too old: PGDoctor needs PostgreSQL 12 or later; upgrade the server"
