@@ -71,7 +71,7 @@ def has_pg_stat_statements(folder: Path) -> bool:
 
 
 def _library(folder: Path) -> bool:
-    return any((folder / f"pg_stat_statements.{ending}").is_file() for ending in ("so", "dylib"))
+    return any(os.path.isfile(folder / f"pg_stat_statements.{ending}") for ending in ("so", "dylib"))
 
 
 def _candidates() -> Iterator[tuple[Path, Path | None]]:
@@ -86,8 +86,8 @@ def _candidates() -> Iterator[tuple[Path, Path | None]]:
 def _on_path() -> Iterator[tuple[Path, None]]:
     # initdb looks for postgres beside the real file, so a link in /usr/local/bin is followed
     for entry in os.environ.get("PATH", "").split(os.pathsep):
-        if entry and (Path(entry) / "initdb").is_file():
-            yield (Path(entry) / "initdb").resolve().parent, None
+        if entry and os.path.isfile(os.path.join(entry, "initdb")):  # where Path.is_file may raise, this says no
+            yield Path(entry, "initdb").resolve().parent, None
 
 
 def _installed() -> Iterator[tuple[Path, None]]:

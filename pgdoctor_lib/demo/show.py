@@ -96,7 +96,7 @@ def _workload(stage: Stage, postgres: Cluster, monitor: Secret) -> None:
     """Start the application, and wait until its databases stand."""
     env = {
         **cluster.environment(),
-        "PYTHONPATH": str(PACKAGES),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH")))),
         "PGPASSWORD": postgres.password.reveal(),
         "PGDOCTOR_DEMO_PASSWORD": monitor.reveal(),
     }

