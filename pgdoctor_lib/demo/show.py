@@ -84,7 +84,7 @@ def _receiver(stage: Stage, port: int, env: dict[str, str]) -> str:
     """Start `pgdoctor serve`: its address."""
     log = stage.own / "receiver.log"
     part = stage.start("the receiver", [*PROGRAM, "serve", "--port", str(port)], env=env, log=log)
-    return stage.wait_for(lambda: _address(part), 30, "the receiver's start")
+    return stage.wait_for(lambda: _address(part), 60, "the receiver's start")
 
 
 def _address(part: Part) -> str | None:
@@ -102,7 +102,7 @@ def _workload(stage: Stage, postgres: Cluster, monitor: Secret) -> None:
     }
     argv = [sys.executable, "-m", "pgdoctor_lib.demo.workload", postgres.socket, str(postgres.port)]
     part = stage.start("the workload", argv, env=env, log=stage.own / "workload.log")
-    stage.wait_for(lambda: part.text().startswith("ready\n") or None, 60, "making the databases")
+    stage.wait_for(lambda: part.text().startswith("ready\n") or None, 120, "making the databases")
 
 
 def _environment(stage: Stage) -> dict[str, str]:
