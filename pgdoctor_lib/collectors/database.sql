@@ -8,8 +8,8 @@
 SELECT d.oid::bigint AS datid,
        d.datname,
        pg_encoding_to_char(d.encoding) AS encoding,
-       d.datcollate,
-       d.datctype,
+       d.datcollate::text,
+       d.datctype::text,
        d.datcollversion,                                                                  -- [pg >= 15]
        pg_database_collation_actual_version(d.oid) AS datcollversion_actual,              -- [pg >= 15]
 -- [pg < 15]       NULL AS datcollversion,

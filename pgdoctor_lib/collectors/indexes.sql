@@ -3,7 +3,8 @@
 -- rows: many, 50 each by size, tuples read, size of those never scanned, and those invalid
 -- needs: nothing
 --
--- Statistics come from pg_stat_get_*() and sizes from relpages, for the reasons given in tables.sql.
+-- Statistics come from pg_stat_get_*() and sizes from relpages, for the reasons given in tables.sql. pg_get_indexdef()
+-- opens the table: definition is NULL while somebody holds ACCESS EXCLUSIVE on it, or waits for it.
 WITH relation AS MATERIALIZED (
     SELECT oid, relpages AS pages, pg_stat_get_numscans(oid) AS scans, pg_stat_get_tuples_returned(oid) AS reads
       FROM pg_class
@@ -16,6 +17,8 @@ WITH relation AS MATERIALIZED (
      UNION (SELECT oid FROM relation WHERE reads > 0 ORDER BY reads DESC, oid LIMIT 50)
      UNION (SELECT oid FROM relation WHERE scans = 0 ORDER BY pages DESC, oid LIMIT 50)
      UNION (SELECT oid FROM relation JOIN pg_index ON indexrelid = oid WHERE NOT indisvalid ORDER BY pages DESC, oid LIMIT 50)
+), held AS MATERIALIZED (
+    SELECT DISTINCT relation AS oid FROM pg_locks WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock'
 )
 SELECT x.oid::bigint AS indexrelid,
        indrelid::bigint AS relid,
@@ -43,11 +46,13 @@ SELECT x.oid::bigint AS indexrelid,
        indpred IS NOT NULL AS is_partial,
        EXISTS (SELECT FROM pg_constraint WHERE conindid = x.oid AND conrelid = indrelid) AS backs_constraint,
        EXISTS (SELECT FROM pg_inherits WHERE inhrelid = x.oid) AS is_partition,
-       left(pg_get_indexdef(x.oid), 500) AS definition
+       (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = x.oid) AS columns,
+       CASE WHEN held.oid IS NULL THEN left(pg_get_indexdef(x.oid), 500) END AS definition
   FROM shown
   JOIN pg_index ON indexrelid = shown.oid
   JOIN pg_class x ON x.oid = indexrelid
   JOIN pg_class c ON c.oid = indrelid
   JOIN pg_namespace n ON n.oid = x.relnamespace
   JOIN pg_am am ON am.oid = x.relam
+  LEFT JOIN held ON held.oid IN (indrelid, x.oid)
  ORDER BY size_bytes DESC, x.oid

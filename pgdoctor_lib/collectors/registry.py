@@ -1,7 +1,7 @@
 """Finds the collectors by their files, and writes what each contributes to the one statement."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from pgdoctor_lib.postgres.query import Query, load
@@ -24,13 +24,13 @@ class Asked:
         return f"/* pgdoctor:{self.name} */ SELECT {', '.join(f'({column})' for column in self.columns)}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def query(name: str) -> Query:
     """The query in `<name>.sql`."""
     return load(FOLDER / f"{name}.sql")
 
 
-@lru_cache(maxsize=None)
+@cache
 def names() -> tuple[str, ...]:
     """Every file's name without `.sql`, in order: `activity`, `activity.total`, …"""
     return tuple(sorted(path.name.removesuffix(".sql") for path in FOLDER.glob("*.sql")))

@@ -23,12 +23,25 @@ def grant(facts: Facts) -> str:
 
 def failed(collector: str, error: DatabaseError, facts: Facts) -> CollectorError:
     """`error`, as the snapshot tells it."""
-    hint = grant(facts) if error.sqlstate == "42501" else _HINTS.get(error.sqlstate, error.hint)
+    hint = _permit(collector, facts) if error.sqlstate == "42501" else _HINTS.get(error.sqlstate, error.hint)
     return CollectorError(collector, error.message, hint)
 
 
 def unprivileged(facts: Facts) -> CollectorError:
     """The connected role sees only its own sessions and statements."""
     who = one_line(quote_identifier(facts.role))
-    error = f"role {who} is not a member of pg_monitor: queries, states and times of other roles, and replication, are not seen"
+    error = (
+        f"role {who} is not a member of pg_monitor: other roles' queries, states and times, and replication, are hidden"
+    )
     return CollectorError("activity", error, grant(facts))
+
+
+def _permit(collector: str, facts: Facts) -> str:
+    """What 42501 calls for. A role that has pg_monitor lacks what is everybody's unless somebody took it away."""
+    if not facts.has_pg_monitor:
+        return grant(facts)
+    role = quote_identifier(facts.role)
+    if collector == "top_queries":
+        schema = quote_identifier(facts.extensions["pg_stat_statements"].schema)
+        return one_line(f"GRANT USAGE ON SCHEMA {schema} TO {role};")
+    return one_line(f"grant {role} what the message names")

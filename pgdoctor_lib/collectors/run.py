@@ -34,8 +34,9 @@ def run(session: Session, limit: int) -> Collected:
     asked = sections(facts)
     if top_queries.readable(facts):
         asked.append(top_queries.asked(facts, limit))
+    errors: list[CollectorError] = []
     try:
-        rows, errors = _together(session, asked), []
+        rows = _together(session, asked)
     except DatabaseError as error:
         _raise_if_lost(error)
         rows, errors = _each(session, [part for part in asked if part.name != top_queries.NAME])

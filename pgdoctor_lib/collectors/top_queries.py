@@ -35,7 +35,10 @@ def asked(facts: Facts, limit: int, dbid: int = 0, *, texts: bool = True) -> Ask
     variables = {"pgss_schema": schema, "dbid": str(dbid), "limit": str(limit), "texts": str(texts).lower()}
     rows = query(NAME).sql(facts.has, **variables)
     total = query(f"{NAME}.total").sql(facts.has, **variables)
-    columns = f"SELECT coalesce(json_agg(t), '[]')::text FROM (\n{rows}) t", f"SELECT row_to_json(t)::text FROM (\n{total}) t"
+    columns = (
+        f"SELECT coalesce(json_agg(t), '[]')::text FROM (\n{rows}) t",
+        f"SELECT row_to_json(t)::text FROM (\n{total}) t",
+    )
     return Asked(NAME, columns)
 
 
@@ -57,8 +60,8 @@ def answered(row: Row, facts: Facts) -> TopQueries:
     total = json.loads(row[1] or "{}")
     errors = []
     if total["hidden"]:
-        who = one_line(facts.role)
-        errors.append(CollectorError(NAME, f"{total['hidden']} statements of other roles are hidden from {who}", grant(facts)))
+        hidden = f"{total['hidden']} statements of other roles are hidden from {one_line(facts.role)}"
+        errors.append(CollectorError(NAME, hidden, grant(facts)))
     if not total["recording"]:
         errors.append(CollectorError(NAME, "pg_stat_statements records nothing", _RECORD))
     return TopQueries(row[0], tuple(errors))

@@ -1,8 +1,8 @@
 """Loads the SQL files: a plain SELECT for the newest server, its metadata, and what differs on older ones.
 
-The first lines hold metadata, `-- key: value` (see `KEYS`), up to the first line that does not. A line that ends in a mark,
-`-- [pg >= 17]`, is kept only where the condition holds; a line that begins with one, `-- [pg < 17]`, is a
-comment to psql, and taken in where it holds. `:"name"` and `:'name'` stand for an identifier and a
+The first lines, up to one that is none, hold metadata, `-- key: value` (see `KEYS`). A line that ends in
+a mark, `-- [pg >= 17]`, is kept only where the condition holds; a line that begins with one, `-- [pg < 17]`,
+is a comment to psql, and taken in where it holds. `:"name"` and `:'name'` stand for an identifier and a
 literal, quoted, as in psql. Marks and names are found by line and by pattern, not by parsing: no literal
 in a file spans lines, nor holds what looks like a mark or a variable.
 """
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r""":(["'])(\w+)\1""")
 
 @dataclass(frozen=True)
 class Query:
-    """One SQL file. `meta`: its metadata, every one of `KEYS` but `variables` given; `lines`: condition ("" for always), text."""
+    """One SQL file. `meta`: its metadata, all of `KEYS` (`variables` where there are); `lines`: condition or "", text."""
 
     name: str
     meta: Mapping[str, str]

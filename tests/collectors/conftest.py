@@ -1,0 +1,71 @@
+"""Collect in this process, with psycopg2 waiting as it does in the product, and read what came as a program would."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from psycogreen.gevent import gevent_wait_callback
+from psycopg2.extensions import set_wait_callback
+
+from pgdoctor_lib.collectors.run import collect as collect_from
+from pgdoctor_lib.config.dsn import Dsn
+from tests.postgres.server import Database, Server
+
+
+@dataclass(frozen=True)
+class Document:
+    """What was collected, parsed."""
+
+    sections: dict[str, Any]
+    top_queries: list[dict[str, Any]] | None
+    errors: dict[str, tuple[str, str]]
+    text: str
+
+    def row(self, section: str, **wanted: object) -> dict[str, Any]:
+        """The only row of the section that has these values."""
+        [found] = [row for row in self.sections[section]["rows"] if wanted.items() <= row.items()]
+        return found
+
+    def query(self, word: str) -> dict[str, Any]:
+        """The only top query whose text has `word` in it."""
+        assert self.top_queries is not None
+        [found] = [row for row in self.top_queries if word in (row["normalized_query"] or "")]
+        return found
+
+
+Collect = Callable[..., Document]
+
+
+@pytest.fixture(autouse=True)
+def cooperative_psycopg2() -> Iterator[None]:
+    """The wait that deadlines can end; taken away again for the other tests."""
+    set_wait_callback(gevent_wait_callback)
+    yield
+    set_wait_callback(None)
+
+
+@pytest.fixture
+def collect() -> Collect:
+    """`collect(dsn, limit=20)`: a `Document`."""
+
+    def run(dsn: str, limit: int = 20) -> Document:
+        collected = collect_from(Dsn.parse(dsn, {}), limit)
+        texts = {section.name: section.json for section in collected.sections}
+        return Document(
+            {name: json.loads(text, parse_constant=pytest.fail) for name, text in texts.items()},
+            None if collected.top_queries is None else json.loads(collected.top_queries),
+            {error.collector: (error.error, error.hint) for error in collected.errors},
+            "\n".join([*texts.values(), collected.top_queries or ""]),
+        )
+
+    return run
+
+
+@pytest.fixture
+def newest_database(newest_server: Server) -> Iterator[Database]:
+    """A new database on the newest server, with pg_stat_statements, and a role that has pg_monitor."""
+    made = newest_server.new_database()
+    yield made
+    made.drop()

@@ -1,0 +1,65 @@
+"""Every SQL file on every major, as PGDoctor's role in a read-only transaction: the same columns everywhere."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from pgdoctor_lib.collectors.registry import FOLDER, names, query
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.postgres.connect import connect
+from tests.postgres.server import Database
+
+RECORDED = Path(__file__).with_name("columns.json")
+VARIABLES = {"pgss_schema": "public", "dbid": "0", "limit": "20", "texts": "true"}
+TYPES = "SELECT oid, format_type(oid, NULL) FROM pg_type"
+
+
+def columns(database: Database) -> dict[str, list[str]]:
+    """The columns of every file, each with its type."""
+    with connect(Dsn.parse(database.dsn, {})) as session:
+        statements = {name: query(name).sql(session.facts.has, **VARIABLES) for name in names()}
+    connection = psycopg2.connect(database.dsn)
+    connection.set_session(readonly=True)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(TYPES)
+            types = dict(cursor.fetchall())
+            found = {}
+            for name, statement in statements.items():
+                cursor.execute(statement)
+                found[name] = [f"{column.name} {types[column.type_code]}" for column in cursor.description]
+            return found
+    finally:
+        connection.close()
+
+
+def test_columns_are_the_recorded_ones(database: Database) -> None:
+    found = columns(database)
+    if os.environ.get("RECORD"):  # RECORD=1 pytest --majors 18 tests/collectors/test_files.py
+        RECORDED.write_text(json.dumps(found, indent=1) + "\n")
+    assert found == json.loads(RECORDED.read_text())
+
+
+@pytest.mark.skipif(not shutil.which("psql"), reason="psql is not installed")
+def test_psql_runs_the_files_as_they_stand(newest_database: Database) -> None:
+    variables = [f"--set={name}={value}" for name, value in VARIABLES.items()]
+    files = [f"--file={FOLDER / name}.sql" for name in names()]
+    command = ["psql", "-X", "-q", "--set=ON_ERROR_STOP=1", *variables, *files, newest_database.dsn]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_literals_are_masked_by_the_same_pattern_everywhere() -> None:
+    masking = ("activity", "locks", "top_queries")
+    lines = {
+        line.strip().partition(", 'g'")[0]
+        for name in masking
+        for _, line in query(name).lines
+        if "[[:alnum:]_$]*" in line
+    }
+    assert len(lines) == 1

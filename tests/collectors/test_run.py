@@ -1,0 +1,118 @@
+"""One statement for all; a collector that fails costs its own section, and is named with what mends it."""
+
+import psycopg2
+import pytest
+
+from pgdoctor_lib.collectors.run import run
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.errors import DatabaseError
+from pgdoctor_lib.postgres.connect import connect
+from tests.collectors.conftest import Collect
+from tests.postgres.server import Database, Server
+
+SECTIONS = ["activity", "database", "indexes", "locks", "replication", "settings", "tables"]
+
+
+def test_everything_is_collected(database: Database, collect: Collect) -> None:
+    found = collect(database.dsn)
+    assert (list(found.sections), found.errors) == (SECTIONS, {})
+    assert found.sections["database"]["datname"] == database.name
+    assert found.sections["replication"]["in_recovery"] is False
+    assert found.top_queries
+
+
+def test_one_round_trip(newest_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect(Dsn.parse(newest_database.dsn, {})) as session:
+        sent: list[str] = []
+        query = session.query
+        monkeypatch.setattr(session, "query", lambda sql, *rest: sent.append(sql) or query(sql, *rest))
+        run(session, 20)
+    assert [statement.split()[0] for statement in sent] == ["BEGIN", "/*", "COMMIT"]
+
+
+def test_a_standby(server: Server, standby, collect: Collect) -> None:
+    follower = standby(server)
+    found = collect(follower.dsn())
+    assert (list(found.sections), set(found.errors) - {"top_queries"}) == (SECTIONS, set())
+    replication = found.sections["replication"]
+    assert replication["in_recovery"] is True
+    assert replication["replay_lag_bytes"] == 0
+    assert replication["receiver"]["status"] == "streaming"
+    primary = collect(server.dsn()).sections["replication"]
+    assert [sender["state"] for sender in primary["senders"]] == ["streaming"]
+    assert primary["sender_count"] == 1
+    assert primary["slots"][0]["active"] is True
+    assert set(primary["slots"][0]) >= {"wal_status", "safe_wal_size_bytes", "invalidation_reason", "inactive_s"}
+
+
+def test_a_role_with_no_privilege(database: Database, collect: Collect) -> None:
+    name = f"bare {database.role}"
+    database.server.create_role(name, "secret", grants=())
+    database.sql("SELECT 'seen by nobody else'")
+    try:
+        found = collect(database.server.dsn(database.name, name, "secret"))
+    finally:
+        database.server.sql(f'DROP ROLE "{name}"')
+    assert list(found.sections) == SECTIONS
+    assert found.errors["activity"][0].startswith(f'role "{name}" is not a member of pg_monitor')
+    assert found.errors["activity"][1] == f'GRANT pg_monitor TO "{name}";'
+    assert "statements of other roles are hidden" in found.errors["top_queries"][0]
+    assert found.top_queries is not None
+
+
+def test_a_refused_collector_costs_its_section(newest_database: Database, collect: Collect) -> None:
+    newest_database.sql("REVOKE ALL ON pg_catalog.pg_settings FROM PUBLIC")
+    found = collect(newest_database.dsn)
+    assert list(found.sections) == [name for name in SECTIONS if name != "settings"]
+    grant = f'grant "{newest_database.role}" what the message names'
+    assert found.errors == {"settings": ("permission denied for view pg_settings", grant)}
+    assert found.top_queries is not None
+
+
+def test_a_locked_catalog_is_not_waited_for(newest_database: Database, collect: Collect) -> None:
+    holder = newest_database.server.connect(newest_database.name)
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE pg_catalog.pg_inherits IN ACCESS EXCLUSIVE MODE")
+        found = collect(newest_database.dsn)
+    holder.close()
+    assert list(found.sections) == [name for name in SECTIONS if name != "indexes"]
+    assert "lock timeout" in found.errors["indexes"][0]
+
+
+def test_a_lost_connection_is_not_a_collector_that_failed(newest_database: Database) -> None:
+    with connect(Dsn.parse(newest_database.dsn, {})) as session:
+        newest_database.sql("SELECT pg_terminate_backend(%s)", (session.facts.backend_pid,))
+        with pytest.raises(DatabaseError, match="terminating connection|closed the connection"):
+            run(session, 20)
+
+
+def test_slow_queries_end(newest_database: Database, monkeypatch: pytest.MonkeyPatch, collect: Collect) -> None:
+    monkeypatch.setattr("pgdoctor_lib.collectors.run.TOGETHER_S", 0.001)
+    found = collect(newest_database.dsn)
+    assert (list(found.sections), found.errors) == (SECTIONS, {})  # each on its own was quick enough
+    monkeypatch.setattr("pgdoctor_lib.collectors.run.ALONE_S", 0.001)
+    found = collect(newest_database.dsn)
+    assert "statement timeout" in found.errors["tables"][0]
+
+
+def test_nothing_is_written(newest_database: Database, collect: Collect) -> None:
+    [(before,)] = newest_database.sql("SELECT pg_current_xact_id()::text::bigint")
+    collect(newest_database.dsn)
+    [(after,)] = newest_database.sql("SELECT pg_current_xact_id()::text::bigint")
+    assert after == before + 1
+
+
+def test_a_table_held_in_access_exclusive_is_not_waited_for(database: Database, collect: Collect) -> None:
+    database.sql("CREATE TABLE held (id int PRIMARY KEY, x text); CREATE INDEX ON held (lower(x)); ANALYZE held")
+    holder = psycopg2.connect(database.server.dsn(database.name))
+    with holder.cursor() as cursor:
+        cursor.execute("ALTER TABLE held ADD COLUMN y int")
+        found = collect(database.dsn)
+    holder.close()
+    assert (list(found.sections), found.errors) == (SECTIONS, {})
+    assert found.row("tables", relname="held")["index_count"] == 2
+    indexes = [row for row in found.sections["indexes"]["rows"] if row["relname"] == "held"]
+    assert [(row["columns"], row["definition"]) for row in indexes] == [(["id"], None), (["lower"], None)]
+    indexes = [row for row in collect(database.dsn).sections["indexes"]["rows"] if row["relname"] == "held"]
+    assert "(lower(x))" in indexes[1]["definition"]
