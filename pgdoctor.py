@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """PGDoctor: `pgdoctor daemon`. Both ways in, the checkout and the console script, come through here, patched."""
 
-from gevent import monkey
+from pgdoctor_lib import streams
+
+streams.open_missing()
+
+from gevent import monkey  # noqa: E402
 
 monkey.patch_all()
 
+from gevent.hub import Hub  # noqa: E402
 from psycogreen.gevent import patch_psycopg  # noqa: E402
 
 patch_psycopg()
+Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl+C is no error that the hub should print
 
 from pgdoctor_lib.cli import main  # noqa: E402
 
