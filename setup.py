@@ -25,7 +25,7 @@ setup(
     package_data={"": ["*.sql", "*.md"], "pgdoctor_lib.receiver": ["web/**"], "pgdoctor_lib.demo": ["**"]},
     entry_points={"console_scripts": ["pgdoctor = pgdoctor:main"]},
     install_requires=[
-        "gevent>=23.9,<27",
+        "gevent>=24.2,<27",
         "psycogreen>=1.0,<2",
         "psycopg2-binary>=2.9.5,<3",
         "requests>=2.32.2,<3",

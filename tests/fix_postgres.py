@@ -60,6 +60,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _programs(major)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """The connections of a test, not those of its fixtures, end with it."""
+    for each in Server.alive:
+        each.forget_connections()
+    try:
+        return (yield)
+    finally:
+        for each in Server.alive:
+            each.hang_up()
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Server:
     """The run's server of one major. Shared: leave its settings alone, and use `database`."""

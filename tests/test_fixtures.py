@@ -121,3 +121,11 @@ def test_a_process_that_ends_without_the_line_says_so(cli: Cli) -> None:
     cli.command = (sys.executable, "-c", "print('other')")
     with pytest.raises(AssertionError, match="ended without a line"):
         cli.start().wait_for_line("never")
+
+
+def test_a_connection_that_a_test_leaves_open_holds_its_lock_no_longer_than_the_test(newest_server: Server) -> None:
+    newest_server.connect().cursor().execute("BEGIN; LOCK TABLE pg_catalog.pg_authid IN ACCESS EXCLUSIVE MODE")
+
+
+def test_and_the_next_test_is_not_hindered(newest_server: Server) -> None:
+    assert newest_server.sql("SELECT count(*) > 0 FROM pg_authid") == [(True,)]

@@ -58,6 +58,7 @@ class Server:
         self.port = _free_port()
         self.running = False
         self.used = False
+        self.connections: list[Any] = []
         self.primary: Server | None = None
 
     def __repr__(self) -> str:
@@ -146,12 +147,19 @@ class Server:
         return f"postgres://{quote(user, safe='')}{secret}@127.0.0.1:{self.port}/{quote(dbname, safe='')}"
 
     def connect(self, dbname: str = "postgres", user: str = "postgres", password: str | None = None) -> Any:
-        """An autocommit psycopg2 connection, for the caller to close."""
+        """An autocommit psycopg2 connection, for the caller to close (a failed test's is closed after it)."""
         self.used = True
         connection = psycopg2.connect(
-            host=self.socket_dir, port=self.port, dbname=dbname, user=user, password=password, application_name="tests"
+            host=self.socket_dir,
+            port=self.port,
+            dbname=dbname,
+            user=user,
+            password=password,
+            application_name="tests",
+            connect_timeout=20,
         )
         connection.autocommit = True
+        self.connections.append(connection)
         return connection
 
     def sql(
@@ -165,6 +173,16 @@ class Server:
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+
+    def forget_connections(self) -> None:
+        """What was connected so far stays open when `hang_up` comes."""
+        self.connections.clear()
+
+    def hang_up(self) -> None:
+        """Close what was connected since: a failed test must not hold its locks on a shared server."""
+        for connection in self.connections:
+            connection.close()
+        self.connections.clear()
 
     def backends(self, application_name: str) -> list[int]:
         """The process ids of the backends of that application."""
