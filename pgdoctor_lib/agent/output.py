@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+from pgdoctor_lib import debug
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.secret import one_line, redact
 from pgdoctor_lib.snapshot import CollectorError, iso_time
@@ -136,6 +137,13 @@ class CycleLine:
     def delivered(self, receipt_id: str | None) -> None:
         """The endpoint has it."""
         self._done(f" ✓ (id={one_line(receipt_id, 100)})" if receipt_id else " ✓", ok=True, id=receipt_id)
+
+    def broken(self, error: Exception) -> str:
+        """A bug showed. With --debug its traceback follows the line."""
+        text = self.failed("internal error", f"{type(error).__name__}: {error}")
+        if debug.is_on(os.environ):
+            self._output.write(debug.trace())
+        return text
 
     def failed(self, what: str, cause: str) -> str:
         """`what`: "collection failed" or "upload failed"; `cause`: the shortest true one. Returns both, as shown."""

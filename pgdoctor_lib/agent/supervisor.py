@@ -123,7 +123,7 @@ class Supervisor:
             line.failed("cycle cancelled", "the daemon is stopping")
             raise
         except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
-            self._tell_status(target, last_error=line.failed("internal error", f"{type(error).__name__}: {error}"))
+            self._tell_status(target, last_error=line.broken(error))
         else:
             line.delivered(receipt.id)
             self._tell_status(target, last_error=None, last_delivered=self._clock.wall())

@@ -5,7 +5,6 @@ import inspect
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -13,8 +12,9 @@ import argh
 
 from pgdoctor_lib import __version__
 from pgdoctor_lib.cli import config, daemon, demo, oneshot, serve
+from pgdoctor_lib.debug import is_on, trace
 from pgdoctor_lib.errors import PGDoctorError, UsageError
-from pgdoctor_lib.secret import one_line, redact
+from pgdoctor_lib.secret import one_line
 
 _SHORT = ("-h", "-f", "-n")
 _BY_KEYWORD = argh.assembling.NameMappingPolicy.BY_NAME_IF_KWONLY
@@ -30,7 +30,9 @@ class _Parser(argh.ArghParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status. Errors are one line, a traceback only with --debug or PGDOCTOR_DEBUG=1."""
     arguments = _global_options_last(list(sys.argv[1:] if argv is None else argv))
-    debug = "--debug" in arguments or os.environ.get("PGDOCTOR_DEBUG", "") not in ("", "0")
+    if "--debug" in arguments:
+        os.environ["PGDOCTOR_DEBUG"] = "1"  # the background daemon inherits it
+    debug = is_on(os.environ)
     _speak_utf8()
     try:
         return _dispatch(arguments)
@@ -140,6 +142,6 @@ def _drop_stdout() -> None:
 
 def _report(message: str, status: int, debug: bool) -> int:
     if debug:
-        print(redact(traceback.format_exc()), file=sys.stderr, end="")
+        print(trace(), file=sys.stderr, end="")
     print(f"pgdoctor: {one_line(message, 2000)}", file=sys.stderr)
     return status

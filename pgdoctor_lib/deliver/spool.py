@@ -30,7 +30,9 @@ _T = TypeVar("_T")
 class Offload(Protocol):
     """Runs a function where blocking does no harm, and returns what it returned."""
 
-    def __call__(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T: ...
+    def __call__(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What `function` returned."""
+        ...
 
 
 def _here(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
