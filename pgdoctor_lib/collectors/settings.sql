@@ -10,7 +10,7 @@ SELECT name,
             THEN '***'
             ELSE left(regexp_replace(
                           regexp_replace(reset_val, '://[^/@[:space:]]*:[^@[:space:]]*@', '://***@', 'g'),
-                          '([a-z_-]*(?:pass|pwd|secret|token|key)[a-z_-]* *[=:] *)(?:''.*''|"[^"]*"|[^[:space:]]+)',
+                          '([a-z_-]*(?:pass|pwd|secret|token|key)[a-z_-]*(?: *[=:] *|[[:space:]]+))(?:''.*''|"[^"]*"|[^[:space:]]+)',
                           E'\\1***', 'gi'), 1000)
         END AS setting,
        unit,

@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r""":(["'])(\w+)\1""")
 
 @dataclass(frozen=True)
 class Query:
-    """One SQL file. `meta`: its metadata, all of `KEYS` (`variables` where there are); `lines`: condition or "", text."""
+    """One SQL file. `meta`: its metadata, by `KEYS` (`variables` only where used); `lines`: condition or "", text."""
 
     name: str
     meta: Mapping[str, str]

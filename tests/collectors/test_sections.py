@@ -155,13 +155,15 @@ def test_literals_do_not_leave_the_server(
 
 def test_secrets_in_settings_do_not_leave_the_server(make_server, collect: Collect) -> None:
     conninfo = "host=/tmp password='hid den' sslpassword=hidden passfile=/x"
-    server = make_server(primary_conninfo=conninfo, archive_command="KEY=hidden cp postgres://u:hidden@h/ %p /a")
+    server = make_server(
+        primary_conninfo=conninfo, archive_command="KEY=hidden cp --password hidden postgres://u:hidden@h/ %p /a"
+    )
     server.sql("ALTER DATABASE postgres SET app.jwt_secret = 'hidden'; ALTER DATABASE postgres SET work_mem = '7MB'")
     found = collect(server.dsn())
     settings = {row["name"]: row["setting"] for row in found.sections["settings"]["rows"]}
     assert "app.jwt_secret" not in settings  # pg_settings has no settings of one's own
     assert settings["primary_conninfo"] == "host=/tmp password=*** sslpassword=*** passfile=***"
-    assert settings["archive_command"] == "KEY=*** cp postgres://***@h/ %p /a"
+    assert settings["archive_command"] == "KEY=*** cp --password *** postgres://***@h/ %p /a"
     assert settings["work_mem"] == "7168"
     assert not [word for word in ("hidden", "hid den") if word in found.text]
 
