@@ -50,10 +50,10 @@ def test_tables_and_indexes_are_counted(database: Database, collect: Collect) ->
     database.sql(
         "CREATE TEMP TABLE gone (id int); CREATE MATERIALIZED VIEW seen AS SELECT 1; CREATE VIEW unseen AS SELECT 1"
     )
-    database.sql(
-        "INSERT INTO t SELECT g, repeat('x', 5000) || g FROM generate_series(1, 1000) g; DELETE FROM t WHERE id % 2 = 0"
-    )
-    database.sql("ANALYZE t")
+    database.sql("ALTER TABLE t ADD y text; ALTER TABLE t ALTER y SET STORAGE EXTERNAL")
+    database.sql("INSERT INTO t SELECT g, g, repeat('y', 5000) FROM generate_series(1, 1000) g")
+    database.sql("VACUUM ANALYZE t")
+    database.sql("DELETE FROM t WHERE id % 2 = 0")
     found = wait_for(lambda: _with_dead(collect(database.dsn)), "the counters have not arrived")
     kinds = {row["relname"]: row["relkind"] for row in found.sections["tables"]["rows"]}
     assert kinds == {"t": "r", "parent": "p", "child": "r", "seen": "m"}
