@@ -6,20 +6,28 @@
 --
 -- psql -v pgss_schema=public -v dbid=0 -v limit=20 -v texts=true -f top_queries.sql
 -- Constants in utility statements are not normalised: literals are masked as in activity.sql, for passwords' sake.
-WITH statement AS MATERIALIZED (
+-- Numbers first, texts only for those that may be shown: 50 more than asked for, since PGDoctor's own are left out.
+WITH number AS MATERIALIZED (
     SELECT queryid,
-           min(query COLLATE "C") AS query,
+           dbid,
            sum(calls)::bigint AS calls,
            sum(total_exec_time) AS total_exec_time_ms,                                    -- [pg_stat_statements >= 1.8]
 -- [pg_stat_statements < 1.8]           sum(total_time) AS total_exec_time_ms,
            sum(rows)::bigint AS rows
-      FROM :"pgss_schema".pg_stat_statements(:'texts')
+      FROM :"pgss_schema".pg_stat_statements(false)
      WHERE dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
                        ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
        AND queryid IS NOT NULL
-       AND (query IS NULL OR query NOT LIKE '/* pgdoctor%')
-     GROUP BY queryid
+     GROUP BY queryid, dbid
      ORDER BY total_exec_time_ms DESC, queryid
+     LIMIT :'limit'::int + 50
+), statement AS MATERIALIZED (
+    SELECT n.queryid, n.calls, n.total_exec_time_ms, n.rows, min(t.query COLLATE "C") AS query
+      FROM number n
+      LEFT JOIN :"pgss_schema".pg_stat_statements(:'texts') t ON t.queryid = n.queryid AND t.dbid = n.dbid
+     WHERE t.query IS NULL OR t.query NOT LIKE '/* pgdoctor%'
+     GROUP BY n.queryid, n.calls, n.total_exec_time_ms, n.rows
+     ORDER BY n.total_exec_time_ms DESC, n.queryid
      LIMIT :'limit'::int
 )
 SELECT queryid::text AS fingerprint,
