@@ -35,7 +35,7 @@ check: $(VENV)/.dev ## The linters: ruff, mypy --strict, the order of imports
 bench: $(VENV)/.dev postgres-quick ## What a cycle costs: CPU, memory, statements, bytes
 	$(BIN)/python -m bench
 
-smoke: ## Install and run on each Python 3.10 to 3.13 of this machine
+smoke: $(VENV)/.dev postgres-quick ## Install and run on each Python 3.10 to 3.13 of this machine
 	@$(PYTHON) tests/smoke/run.py
 
 clean: ## Remove what was made here (the fetched PostgreSQL servers stay)

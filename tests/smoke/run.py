@@ -1,7 +1,8 @@
 """Installs PGDoctor on each Python 3.10 to 3.13 of this machine, and runs what the scripts beside this file do.
 
-Each interpreter gets a venv of its own, `pip install` of a copy of the checkout, `pgdoctor version`, `pgdoctor --help`,
-and a run of every other script in this folder with the venv's Python. Exit status 1 when one failed.
+Each interpreter gets a venv of its own, `pip install` of a copy of the checkout, `pgdoctor version`,
+`pgdoctor --help`, and a run of every other script in this folder with the venv's Python, from another
+folder. Exit status 1 when one failed.
 """
 
 import shutil
@@ -50,7 +51,7 @@ def _passes(python: str) -> bool:
         try:
             version = _install_and_run(python, Path(folder))
         except subprocess.CalledProcessError as error:
-            print(f"{python}: FAILED: {' '.join(error.cmd)}\n{error.stdout}{error.stderr}", flush=True)
+            print(f"{python}: FAILED: {error}\n{error.stdout}{error.stderr}", flush=True)
             return False
     print(f"{python}: {version}", flush=True)
     return True
