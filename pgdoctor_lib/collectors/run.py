@@ -22,7 +22,8 @@ def collect(dsn: Dsn, limit: int) -> Collected:
         collected = run(session, limit)
         if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
             return collected
-        return _with(collected, top_queries.elsewhere(session, dsn, limit))
+        candidates = top_queries.candidates(session)
+    return _with(collected, top_queries.elsewhere(candidates, dsn, limit))
 
 
 def run(session: Session, limit: int) -> Collected:

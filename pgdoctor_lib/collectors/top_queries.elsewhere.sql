@@ -2,11 +2,14 @@
 -- scope: server
 -- rows: many, 10 by name, the one that usually has the extension first
 -- needs: nothing
+--
+-- Template databases are left alone: a session in one makes CREATE DATABASE fail.
 SELECT datname,
        (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS dbid
   FROM pg_database
  WHERE datallowconn
+   AND NOT datistemplate
    AND datname <> current_database()
    AND has_database_privilege(oid, 'CONNECT')
- ORDER BY datname <> 'postgres', datistemplate, datname
+ ORDER BY datname <> 'postgres', datname
  LIMIT 10

@@ -1,11 +1,12 @@
 """The statements that took most time, from pg_stat_statements: wherever it is, and why not where it isn't."""
 
 import json
+import time
 from dataclasses import dataclass
 
 from pgdoctor_lib.collectors.registry import Asked, query
 from pgdoctor_lib.collectors.remedies import CREATE, PRELOAD, grant
-from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import Row, Session, connect
@@ -17,8 +18,20 @@ NAME = "top_queries"
 EXTENSION = "pg_stat_statements"
 STATEMENT_TIMEOUT_S = 5.0
 SEARCH_S = 10.0  # for all the databases that might have the extension together
+SEARCH_AGAIN_S = 3600.0
 _RECORD = "set compute_query_id to auto and pg_stat_statements.track to top"
 _UNTRANSLATABLE = ("22021", "22P05")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the extension was found (None: nowhere), and until when that is believed (monotonic)."""
+
+    dbname: str | None
+    until: float
+
+
+_places: dict[tuple[tuple[Host, ...], str], _Place] = {}
 
 
 @dataclass(frozen=True)
@@ -79,17 +92,35 @@ def alone(session: Session, limit: int, dbid: int = 0) -> TopQueries:
     return TopQueries(found.json, (*found.errors, CollectorError(NAME, why)))
 
 
-def elsewhere(session: Session, dsn: Dsn, limit: int) -> TopQueries:
-    """The same from another database of the server: the first that has the extension and lets us in."""
+def candidates(session: Session) -> list[Row]:
+    """The databases of the server that may have the extension: names, each with this database's oid."""
     with session.transaction(STATEMENT_TIMEOUT_S):
-        candidates = session.query("/* pgdoctor:top_queries */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
+        return session.query(f"/* pgdoctor:{NAME} */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
+
+
+def elsewhere(databases: list[Row], dsn: Dsn, limit: int) -> TopQueries:
+    """The same from another database of the server: the first that has the extension and lets us in.
+
+    Where it was found, or that it was not, is remembered for an hour: no cycle in between searches.
+    """
+    key, now = (dsn.hosts, dsn.dbname), time.monotonic()
+    place = _places.get(key)
+    if place and now < place.until:
+        databases = [each for each in databases if each[0] == place.dbname]
+    else:
+        place = None
     try:
         with deadline(SEARCH_S, "the search for pg_stat_statements"):
-            for dbname, dbid in candidates:
+            for dbname, dbid in databases:
                 if found := _from(dsn, str(dbname), int(dbid or 0), limit):
+                    _places[key] = place or _Place(dbname, now + SEARCH_AGAIN_S)
                     return found
     except DeadlineExceeded as error:
         return _nothing(error.message, CREATE)
+    if place is None:
+        _places[key] = _Place(None, now + SEARCH_AGAIN_S)
+    elif place.dbname:
+        del _places[key]  # it has gone from there: the next cycle searches
     return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", CREATE)
 
 

@@ -124,3 +124,14 @@ def test_texts_that_this_encoding_lacks(newest_database: Database, collect: Coll
     assert "cannot be written in LATIN1" in found.errors["top_queries"][0]
     assert found.top_queries
     assert {row["normalized_query"] for row in found.top_queries} == {None}
+
+
+def test_a_search_that_found_nothing_is_not_repeated_each_cycle(fresh_server: Server, collect: Collect) -> None:
+    made = fresh_server.new_database()
+    made.sql("DROP EXTENSION pg_stat_statements")
+    first = collect(made.dsn)
+    fresh_server.sql("CREATE EXTENSION pg_stat_statements")  # found within the hour, not at once
+    assert first.top_queries is None
+    assert collect(made.dsn).errors == first.errors
+    made.sql("CREATE EXTENSION pg_stat_statements")  # the remedy's own place needs no search
+    assert collect(made.dsn).top_queries is not None
