@@ -106,7 +106,7 @@ def processes(parent: str | None = None) -> list[tuple[int, str]]:
 @pytest.fixture
 def temporary() -> Iterator[Path]:
     """A short path that PostgreSQL's user may pass through."""
-    with tempfile.TemporaryDirectory(prefix="pgd-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="pgd-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o711)
         yield Path(folder).resolve()
 
@@ -279,3 +279,5 @@ def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> 
 
     wait_for(lambda: len(seen()) == 3, "what the workload does is not in the snapshots", timeout_s=60)
     wait_for(lambda: "shop checkout" in json.dumps(demo.snapshots()["shop"]["sections"]["locks"]), "no wait", 60)
+    demo.running.send(signal.SIGINT)
+    assert demo.running.finish().returncode == 0
