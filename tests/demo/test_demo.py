@@ -178,6 +178,14 @@ def test_the_pip_installed_server(cli: Cli, temporary: Path, wheel_path: str) ->
     demo.assert_nothing_left()
 
 
+def test_installed_by_pip(installed_cli: Cli, temporary: Path) -> None:
+    demo = Demo(installed_cli.start("demo", env={"TMPDIR": str(temporary)}), temporary)
+    assert set(demo.wait_for_both()) == {"shop", "analytics"}
+    demo.running.send(signal.SIGINT)
+    assert demo.running.finish().returncode == 0
+    demo.assert_nothing_left()
+
+
 def test_no_postgresql_at_all(cli: Cli, temporary: Path) -> None:
     hidden = WHEEL_ONLY.replace("FOLDERS = ()", "FOLDERS = servers.WHEELS = ()")
     cli.command = (sys.executable, "-c", hidden)
@@ -266,6 +274,12 @@ def test_a_port_of_ones_own(start_demo: Callable[..., Demo]) -> None:
     assert len(ended.stderr.splitlines()) == 1
     again.running.send(signal.SIGINT)
     assert again.running.finish().returncode == 0
+
+
+def test_a_port_that_is_none(cli: Cli) -> None:
+    for port in ("65536", "-1", "http"):
+        ended = cli.run("demo", "--port", port)
+        assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
 
 
 def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> None:
