@@ -68,11 +68,17 @@ class DeliveryError(PGDoctorError):
 
 
 class Retryable(DeliveryError):
-    """The next attempt may succeed. `retry_after_s`: what the endpoint asked for, or 0."""
+    """The next attempt may succeed.
 
-    def __init__(self, message: str, *, detail: str = "", hint: str = "", retry_after_s: float = 0.0) -> None:
+    `retry_after_s`: what the endpoint asked for, or 0. `status`: of its HTTP answer, 0 where none came.
+    """
+
+    def __init__(
+        self, message: str, *, detail: str = "", hint: str = "", retry_after_s: float = 0.0, status: int = 0
+    ) -> None:
         super().__init__(message, detail=detail, hint=hint)
         self.retry_after_s = retry_after_s
+        self.status = status
 
 
 class Unauthorized(DeliveryError):

@@ -57,7 +57,8 @@ def judge(answer: Answer, wall: float) -> Receipt:
         return _receipt(answer)
     meaning = _MEANING.get(answer.status) or _MEANING_OF_CLASS.get(answer.status // 100, DeliveryError)
     if issubclass(meaning, Retryable):
-        raise meaning(status_line(answer.status), retry_after_s=retry_after_s(answer.retry_after, wall))
+        wait_s = retry_after_s(answer.retry_after, wall)
+        raise meaning(status_line(answer.status), retry_after_s=wait_s, status=answer.status)
     raise meaning(status_line(answer.status))
 
 

@@ -54,8 +54,10 @@ class Spool:
         self._waiting: list[tuple[str, int]] = []  # a heap: ids are ordered by time
         self._claimed: dict[str, int] = {}
         self._bytes = 0
-        self.dropped = 0
-        """Parcels given up so far for room or for age."""
+        self.dropped_for_room = 0
+        """Parcels given up so far because newer ones needed their room."""
+        self.dropped_for_age = 0
+        """Parcels given up so far because they were too old."""
         self.set_aside = 0
         """Files moved to rejected/ so far because they hold no parcel."""
         self._folder, self._rejected = self._open()
@@ -64,6 +66,11 @@ class Spool:
     def count(self) -> int:
         """Parcels in the spool, claimed ones included."""
         return len(self._waiting) + len(self._claimed)
+
+    @property
+    def dropped(self) -> int:
+        """Parcels given up so far."""
+        return self.dropped_for_room + self.dropped_for_age
 
     @property
     def size_bytes(self) -> int:
@@ -141,7 +148,9 @@ class Spool:
         """Room for what is claimed, within the bound; nothing is dropped where that cannot be."""
         if sum(self._claimed.values()) > self._max_bytes:
             return OSError("more than it may hold")
-        self._make_room(self._bytes - self._max_bytes)
+        while self._bytes > self._max_bytes and self._waiting:  # seen anew after each: others make room, too
+            self.dropped_for_room += 1
+            self._drop_oldest()
         return None
 
     def _write(self, parcel: Parcel) -> OSError | None:
@@ -149,27 +158,29 @@ class Spool:
         if error is None:
             return None
         if error.errno in _DISK_FULL and self._waiting:
-            self._make_room(len(parcel.data))
+            self._free(len(parcel.data))
         elif error.errno == errno.ENOENT:  # somebody removed the folder
             self._folder, self._rejected = self._open()
         else:
             return error
         return self._offload(_write, self._folder, parcel)
 
-    def _make_room(self, wanted: int) -> None:
-        """Drop the oldest until `wanted` bytes are free, or nothing is left to drop."""
+    def _free(self, wanted: int) -> None:
+        """Drop the oldest until `wanted` bytes of the disk are given back, or nothing is left to drop."""
         while wanted > 0 and self._waiting:
+            self.dropped_for_room += 1
             wanted -= self._drop_oldest()
 
     def _expire(self) -> None:
         before = self._clock.wall() - self._max_age_s
         while self._waiting and _epoch(self._waiting[0][0]) < before:
+            self.dropped_for_age += 1
             self._drop_oldest()
 
     def _drop_oldest(self) -> int:
+        """Its bytes. They no longer count before the file goes, while which others may drop, too."""
         snapshot_id, size = heapq.heappop(self._waiting)
         self._bytes -= size
-        self.dropped += 1
         self._offload(self._folder.remove, snapshot_id + _ENDING)
         return size
 

@@ -45,6 +45,7 @@ def test_every_other_status_has_its_error(status: int, family: type[DeliveryErro
         judge(Answer(status, b'{"id": "not this"}'), NOW)
     assert type(raised.value) is family
     assert str(raised.value) == text
+    assert not isinstance(raised.value, Retryable) or raised.value.status == status
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def test_the_bound_holds_and_the_oldest_goes(path: Path) -> None:
         spool.keep(each)
         spool.release(each)
         assert sum((path / name).stat().st_size for name in names(path)) == spool.size_bytes <= 100_000
-    assert spool.dropped == 30 - spool.count > 15
-    assert drain(spool) == [each.snapshot_id for each in parcels[spool.dropped :]]
+    assert spool.dropped_for_room == 30 - spool.count > 15
+    assert drain(spool) == [each.snapshot_id for each in parcels[spool.dropped_for_room :]]
     spool.close()
 
 
@@ -133,7 +133,7 @@ def test_what_can_never_fit_drops_nothing(path: Path) -> None:
     spool.release(small)
     with pytest.raises(SpoolError, match="more than it may hold"):
         spool.keep(parcel(0, 30_000))
-    assert (spool.count, spool.dropped, spool.oldest()) == (1, 0, small)
+    assert (spool.count, spool.dropped_for_room, spool.oldest()) == (1, 0, small)
     spool.close()
 
 
@@ -144,7 +144,7 @@ def test_what_is_claimed_is_not_dropped_for_room(path: Path) -> None:
         spool.keep(each)
     with pytest.raises(SpoolError, match="more than it may hold"):
         spool.keep(parcel(0, 10_000))
-    assert (spool.count, spool.dropped) == (2, 0)
+    assert (spool.count, spool.dropped_for_room) == (2, 0)
     spool.close()
 
 
@@ -156,7 +156,7 @@ def test_the_too_old_go(path: Path) -> None:
         spool.release(each)
     now[0] += 2 * DAY_S
     assert spool.oldest() == each
-    assert (spool.dropped, spool.count, len(names(path))) == (1, 1, 1)
+    assert (spool.dropped_for_age, spool.dropped_for_room, spool.count, len(names(path))) == (1, 0, 1, 1)
     spool.close()
 
 
@@ -293,7 +293,7 @@ def test_a_file_that_does_not_fit_leaves_nothing_behind(spool: Spool, path: Path
             spool.keep(parcel(0, 50_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (names(path), spool.count, spool.dropped) == ([f"{small.snapshot_id}.json.gz"], 1, 0)
+    assert (names(path), spool.count, spool.dropped_for_room) == ([f"{small.snapshot_id}.json.gz"], 1, 0)
 
 
 FULL_DISK = """
@@ -308,9 +308,9 @@ parcels = [parcel(1000 - n, 30_000) for n in range(40)]
 for each in parcels:
     spool.keep(each)
     spool.release(each)
-assert 0 < spool.dropped < 40, spool.dropped
+assert 0 < spool.dropped_for_room < 40, spool.dropped_for_room
 assert len(names(path)) == spool.count
-assert drain(spool) == [each.snapshot_id for each in parcels[spool.dropped:]]
+assert drain(spool) == [each.snapshot_id for each in parcels[spool.dropped_for_room:]]
 with open(path.parent / "ballast", "wb", 0) as ballast:
     try:
         while True:
@@ -441,6 +441,32 @@ def test_many_greenlets_over_a_thread_pool_agree(path: Path) -> None:
     command = [sys.executable, "-c", PATCHED, str(path)]
     ran = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
     assert (ran.stdout, ran.stderr) == ("more than it may hold\n", "")
+
+
+FULL = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, sys
+from pathlib import Path
+from tests.deliver.test_spool import names, parcel
+from pgdoctor_lib.deliver.spool import Spool
+pool = gevent.get_hub().threadpool
+spool = Spool(sys.argv[1], 105_000, 1e9, offload=lambda function, *args: pool.apply(function, args))
+for n in range(100):
+    spool.keep(small := parcel(1000 - n, 1000))
+    spool.release(small)
+gevent.joinall([gevent.spawn(spool.keep, parcel(n, 10_000)) for n in range(5)], raise_error=True)
+left = sum((Path(sys.argv[1]) / name).stat().st_size for name in names(Path(sys.argv[1])))
+print(len(small.data), left)
+"""
+
+
+def test_greenlets_that_keep_at_once_drop_no_more_than_they_need(path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(path)]
+    ran = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60)
+    assert ran.stderr == ""
+    small, left = map(int, ran.stdout.split())
+    assert 105_000 - 2 * small < left <= 105_000
 
 
 def test_what_interrupts_a_write_leaves_the_parcel_waiting(path: Path) -> None:
