@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """PGDoctor: `pgdoctor daemon`. Both ways in, the checkout and the console script, come through here, patched."""
 
-from pgdoctor_lib import streams
+from pgdoctor_lib import startup
 
-streams.open_missing()
+startup.prepare()
 
 from gevent import monkey  # noqa: E402
 

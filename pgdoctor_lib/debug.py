@@ -11,6 +11,6 @@ def is_on(environ: Mapping[str, str]) -> bool:
     return environ.get("PGDOCTOR_DEBUG", "") not in ("", "0")
 
 
-def trace() -> str:
-    """The traceback of the exception that is being handled, ending in a line break."""
-    return redact(traceback.format_exc())
+def trace(error: BaseException) -> str:
+    """The traceback of `error`, ending in a line break."""
+    return redact("".join(traceback.format_exception(error)))

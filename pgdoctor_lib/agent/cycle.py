@@ -31,7 +31,7 @@ def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
     """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
-        collected = collect(target.dsn, target.limit)
+        collected = collect(target.dsn, target.limit, timeout_s)
     return Snapshot(
         snapshot_id=new_id(wall),
         collected_at=wall,

@@ -9,14 +9,27 @@ from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool
 from pgdoctor_lib.deliver.upload import OnRetry, Uploader
-from pgdoctor_lib.errors import DeliveryError, PGDoctorError, Refused, SpoolError
-from pgdoctor_lib.secret import one_line
+from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, DeliveryError, PGDoctorError, Refused, SpoolError
+from pgdoctor_lib.secret import one_line, printable
+from pgdoctor_lib.snapshot import Snapshot
+
+
+def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
+    """Collect once. What goes wrong names the database, and where it was looked for."""
+    try:
+        return cycle.take(target, timeout_s, clock)
+    except (DatabaseError, DeadlineExceeded) as error:
+        where = ", ".join(map(str, target.dsn.hosts))
+        hint = error.hint or 'see "pgdoctor config test"'
+        raise DatabaseError(
+            f"{printable(target.name)}: {error.message} ({where})", detail=error.detail, hint=hint
+        ) from None
 
 
 def upload(config: Config, target: Target, clock: Clock, on_retry: OnRetry) -> Receipt:
     """Collect once and deliver. What the endpoint does not take now stays in the spool, for the daemon."""
     assert config.endpoint is not None
-    parcel = pack(cycle.take(target, config.cycle_timeout_s, clock).seal())
+    parcel = pack(take(target, config.cycle_timeout_s, clock).seal())
     try:
         return Uploader(config.endpoint, clock).deliver(parcel, on_retry)
     except Refused as error:

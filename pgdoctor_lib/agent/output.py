@@ -1,11 +1,9 @@
 """The lines that people (or, with `--log-format json`, machines) read.
 
 A cycle's line is written whole when its outcome is known, so that greenlets never mix; on a terminal
-in single-database mode it grows as the work goes. A full disk or a closed pipe costs the line, never
-the daemon.
+in single-database mode it grows as the work goes. How it gets out is `writer.py`'s business.
 """
 
-import contextlib
 import json
 import os
 import time
@@ -13,13 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from pgdoctor_lib import debug
+from pgdoctor_lib.agent.writer import STDOUT, Writer
 from pgdoctor_lib.config import Config, Target
-from pgdoctor_lib.secret import one_line, redact
+from pgdoctor_lib.secret import one_line, printable
 from pgdoctor_lib.snapshot import CollectorError, iso_time
 from pgdoctor_lib.units import format_duration
 
 LogFormat = Literal["text", "json"]
-STDOUT = 1
+_LAST_WORDS_S = 1.0
 
 
 class Output:
@@ -30,6 +29,7 @@ class Output:
         self.json = log_format == "json"
         self.terminal = os.isatty(STDOUT)
         self._wall = wall
+        self._writer = Writer()
         self._open_line: CycleLine | None = None
 
     def started(self, config: Config) -> None:
@@ -40,13 +40,20 @@ class Output:
             return
         self.write("\n".join(_banner(config)) + "\n\n")
 
-    def stopping(self) -> None:
-        """A signal came."""
+    def stopping(self, *, broken: bool) -> None:
+        """A signal came, or a bug showed."""
+        if broken:
+            self.say("Stopping after an internal error...", "stopping", level="error")
+            return
         self.say("Received shutdown signal, stopping...", "stopping", lead="\n" if self.terminal else "")
 
-    def stopped(self) -> None:
-        """The last line."""
-        self.say("Daemon stopped gracefully.", "stopped")
+    def stopped(self, *, broken: bool) -> None:
+        """The last line; it has a second to get out."""
+        if broken:
+            self.say("Daemon stopped after an internal error.", "stopped", level="error")
+        else:
+            self.say("Daemon stopped gracefully.", "stopped")
+        self._writer.flush(_LAST_WORDS_S)
 
     def note(self, text: str, target: Target | None = None, *, level: str = "info") -> None:
         """One more thing worth knowing: a warning, a retry, what became of the backlog."""
@@ -77,29 +84,36 @@ class Output:
     def prefix(self, wall: float, target: Target | None) -> str:
         """`[2024-01-15 10:00:00]`, local time, and `[production]` where there are several."""
         stamp = time.strftime("[%Y-%m-%d %H:%M:%S]", time.localtime(wall))
-        return stamp if target is None or self.single else f"{stamp} [{one_line(target.name, 100)}]"
+        return stamp if target is None or self.single else f"{stamp} [{printable(target.name)}]"
 
-    def say(self, text: str, event: str, *, lead: str = "") -> None:
+    def say(self, text: str, event: str, *, lead: str = "", level: str = "info") -> None:
         """A line without a time."""
         if self.json:
-            self.event(event)
+            self.event(event, level=level)
         else:
             self.write(f"{lead}{text}\n")
 
+    def died(self, error: BaseException) -> None:
+        """A greenlet died, which is a bug."""
+        self.note(f"internal error: {type(error).__name__}: {error}", level="error")
+        self.trace(error)
+
+    def trace(self, error: BaseException) -> None:
+        """With --debug, where an error came from."""
+        if debug.is_on(os.environ):
+            self.write(debug.trace(error))
+
     def event(self, event: str, *, level: str = "info", at: float | None = None, **fields: object) -> None:
-        """One JSON object a line."""
+        """One JSON object a line. Texts from outside have been through `one_line` before."""
         record = {"time": iso_time(self._wall() if at is None else at), "level": level, "event": event, **fields}
-        self.write(redact(json.dumps(record, ensure_ascii=True)) + "\n")
+        self.write(json.dumps(record) + "\n")
 
     def write(self, text: str, *, closes: bool = True) -> None:
         """All of `text` at once; a line that was growing is ended first."""
         if closes and self._open_line is not None:
             text = f"\n{text}"
             self._open_line = None
-        data = text.encode("utf-8", "backslashreplace")
-        with contextlib.suppress(OSError):
-            while data:
-                data = data[os.write(STDOUT, data) :]
+        self._writer.write(text)
 
 
 class CycleLine:
@@ -136,13 +150,13 @@ class CycleLine:
 
     def delivered(self, receipt_id: str | None) -> None:
         """The endpoint has it."""
-        self._done(f" ✓ (id={one_line(receipt_id, 100)})" if receipt_id else " ✓", ok=True, id=receipt_id)
+        shown = one_line(receipt_id, 100) if receipt_id else None
+        self._done(f" ✓ (id={shown})" if shown else " ✓", ok=True, id=shown)
 
     def broken(self, error: Exception) -> str:
-        """A bug showed. With --debug its traceback follows the line."""
+        """A bug showed."""
         text = self.failed("internal error", f"{type(error).__name__}: {error}")
-        if debug.is_on(os.environ):
-            self._output.write(debug.trace())
+        self._output.trace(error)
         return text
 
     def failed(self, what: str, cause: str) -> str:
@@ -168,8 +182,7 @@ def _banner(config: Config) -> list[str]:
         return [f"pgdoctor daemon started (single-database mode, interval: {interval})", "Press Ctrl+C to stop"]
     count = len(config.databases)
     names = [
-        f"  - {one_line(target.name, 100)} (interval: {format_duration(target.interval_s)})"
-        for target in config.databases
+        f"  - {printable(target.name)} (interval: {format_duration(target.interval_s)})" for target in config.databases
     ]
     return [
         f"Loaded config from: {one_line(config.source or '')}",

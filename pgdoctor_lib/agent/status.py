@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from pgdoctor_lib.agent.pidfile import open_own
 from pgdoctor_lib.errors import DaemonError
-from pgdoctor_lib.secret import one_line
+from pgdoctor_lib.secret import printable
 
 _LARGEST_BYTES = 4 * 1024 * 1024
 
@@ -36,7 +36,7 @@ class DatabaseStatus:
             coming = f"next cycle in {_span(self.next_due - now)}"
         waiting = f"{self.spooled} in the spool" if self.spooled else ""
         wrong = "; ".join(filter(None, (self.last_error, waiting)))
-        return one_line(f"{self.name}: {last}, {coming}{f' ({wrong})' if wrong else ''}", 1000)
+        return printable(f"{self.name}: {last}, {coming}{f' ({wrong})' if wrong else ''}")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from greenlet import greenlet
 
+from pgdoctor_lib import startup
 from pgdoctor_lib.agent import cycle, logfile
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine, LogFormat, Output
@@ -55,7 +56,10 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, self._on_signal)
         gevent.signal_handler(signal.SIGUSR1, logfile.reopen)
+        gevent.get_hub().exception_stream = None  # gevent would print a greenlet's traceback, secrets and all
+        startup.take_signals()
         self._output.started(self._config)
+        self._outbox.announce()
         for warning in self._config.warnings:
             self._output.note(warning, level="warning")
         loops = [gevent.spawn(self._watch, target) for target in self._config.databases]
@@ -67,9 +71,9 @@ class Supervisor:
         ready()
         self._stop.wait()
         self._end(loops, [drainer, reporter])
-        return self._exit_status
+        return 1 if self._broken else 0
 
-    _exit_status = 0
+    _broken = False
 
     def _on_signal(self) -> None:
         # Two signals that arrive while C code holds the thread come as one: nothing here counts them.
@@ -77,22 +81,26 @@ class Supervisor:
 
     def _on_death(self, died: "Greenlet") -> None:
         """A greenlet that dies is a bug: it ends the daemon with status 1 rather than stop watching silently."""
-        self._output.note(f"internal error: {type(died.exception).__name__}: {died.exception}", level="error")
-        self._exit_status = 1
+        assert died.exception is not None
+        self._output.died(died.exception)
+        self._broken = True
         self._stop.set()
 
     def _end(self, loops: "list[Greenlet]", others: "list[Greenlet]") -> None:
         """No new cycle; those at work get `shutdown_timeout`, then they are cancelled."""
-        self._output.stopping()
+        self._output.stopping(broken=self._broken)
         gevent.killall([loop for loop in loops if loop not in self._at_work] + others, block=False)
         joined = gevent.spawn(gevent.joinall, loops, timeout=self._config.shutdown_timeout_s)
         waited_for: list[Any] = [joined, self._stop_now]
         gevent.wait(waited_for, count=1)
-        gevent.killall([*loops, *others, joined], timeout=_CANCEL_S)
+        joined.kill(block=False)
+        left = [*loops, *others]
+        gevent.killall(left, block=False)
+        gevent.joinall(left, timeout=_CANCEL_S)  # killall's own timeout would raise
         self._outbox.close()
         if self._status_file:
             self._status_file.remove()
-        self._output.stopped()
+        self._output.stopped(broken=self._broken)
 
     def _watch(self, target: Target) -> None:
         """One database, on its own interval, until the daemon ends."""

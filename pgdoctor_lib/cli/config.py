@@ -6,7 +6,7 @@ from json import dumps
 from argh import arg
 
 from pgdoctor_lib.errors import ConfigError
-from pgdoctor_lib.secret import one_line
+from pgdoctor_lib.secret import one_line, printable
 
 
 @arg("path", nargs="?", help="the file to write; pgdoctor.yaml unless given")
@@ -74,4 +74,4 @@ def test(*, config: str | None = None) -> int:
 
 
 def _tell(what: str, how: str, well: bool) -> None:
-    print(f"{'✓' if well else '✗'} {one_line(what, 100)}: {one_line(how)}")
+    print(f"{'✓' if well else '✗'} {printable(what)}: {printable(how)}")

@@ -42,8 +42,10 @@ def daemon(  # noqa: PLR0913  (a parameter an option)
     _refuse_misplaced(action, logs=follow or lines is not None, status=json)
     if action is None:
         return _told(lambda: _run(config, log_format, pid_file, log_file))
+    from pgdoctor_lib import startup
     from pgdoctor_lib.agent import background
 
+    startup.take_signals()
     files = background.Files.chosen(pid_file, log_file, os.environ)
     if action == "stop":
         return _stop(files)

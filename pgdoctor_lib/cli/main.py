@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import argh
 
-from pgdoctor_lib import __version__
+from pgdoctor_lib import __version__, startup
 from pgdoctor_lib.cli import config, daemon, demo, oneshot, serve
 from pgdoctor_lib.debug import is_on, trace
 from pgdoctor_lib.errors import PGDoctorError, UsageError
@@ -32,23 +32,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _global_options_last(list(sys.argv[1:] if argv is None else argv))
     if "--debug" in arguments:
         os.environ["PGDOCTOR_DEBUG"] = "1"  # the background daemon inherits it
-    debug = is_on(os.environ)
     _speak_utf8()
     try:
         return _dispatch(arguments)
     except PGDoctorError as error:
-        return _report(str(error), error.exit_status, debug)
+        return _report(error, str(error), error.exit_status)
     except BrokenPipeError:
         _drop_stdout()
         return 0
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        return _report(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1, debug)
+        where = f": {error.filename}" if error.filename else ""
+        return _report(error, f"{error.strerror or error}{where}", 1)
     except Exception as error:  # noqa: BLE001 (a border: one line, whatever happens)
-        return _report(
-            f"internal error: {type(error).__name__}: {error}; please report it with the output of --debug", 1, debug
-        )
+        what = f"internal error: {type(error).__name__}: {error}"
+        return _report(error, f"{what}; please report it with the output of --debug", 1)
 
 
 def parser() -> argh.ArghParser:
@@ -88,6 +87,8 @@ def _dispatch(arguments: list[str]) -> int:
     parameters = inspect.signature(command).parameters.values()
     by_place = [getattr(chosen, each.name) for each in parameters if each.kind is not each.KEYWORD_ONLY]
     by_name = {each.name: getattr(chosen, each.name) for each in parameters if each.kind is each.KEYWORD_ONLY}
+    if command not in (daemon.daemon, serve.serve):  # these take signals once they can end gracefully
+        startup.take_signals()
     status = command(*by_place, **by_name)
     sys.stdout.flush()
     return status if isinstance(status, int) else 0
@@ -140,8 +141,8 @@ def _drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _report(message: str, status: int, debug: bool) -> int:
-    if debug:
-        print(trace(), file=sys.stderr, end="")
+def _report(error: Exception, message: str, status: int) -> int:
+    if is_on(os.environ):
+        print(trace(error), file=sys.stderr, end="")
     print(f"pgdoctor: {one_line(message, 2000)}", file=sys.stderr)
     return status

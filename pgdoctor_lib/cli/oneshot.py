@@ -12,7 +12,7 @@ from pgdoctor_lib.errors import UsageError
 @arg("name", nargs="?", help="one configured database, or a DSN (then no configuration is needed)")
 def snapshot(name: str | None = None, *, config: str | None = None) -> None:
     """Collect once and print the JSON on standard output; upload nothing."""
-    from pgdoctor_lib.agent import cycle
+    from pgdoctor_lib.agent import oneshot
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
@@ -21,7 +21,7 @@ def snapshot(name: str | None = None, *, config: str | None = None) -> None:
     else:
         loaded = load.load(config, os.environ, need_endpoint=False)
         target, timeout_s = _pick(loaded, name), loaded.cycle_timeout_s
-    sys.stdout.buffer.write(cycle.take(target, timeout_s, SYSTEM).body() + b"\n")
+    sys.stdout.buffer.write(oneshot.take(target, timeout_s, SYSTEM).body() + b"\n")
 
 
 @arg("name", nargs="?", help="one configured database")

@@ -7,27 +7,36 @@ from pgdoctor_lib.collectors.registry import Asked, sections
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
 from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.errors import DatabaseError
+from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import Row, Session, connect
 from pgdoctor_lib.snapshot import Collected, CollectorError, Section
 
+BUDGET_S = 60.0
 TOGETHER_S = 10.0
 ALONE_S = 5.0
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
 
 
-def collect(dsn: Dsn, limit: int) -> Collected:
-    """Connect, collect, disconnect. Raises `DatabaseError` where the database cannot be examined at all."""
+def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S) -> Collected:
+    """Connect, collect, disconnect, within about `budget_s`.
+
+    Raises `DatabaseError` where the database cannot be examined at all.
+    """
     with connect(dsn) as session:
-        collected = run(session, limit)
+        collected = run(session, limit, budget_s)
         if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
             return collected
-        candidates = top_queries.candidates(session)
+        try:
+            candidates = top_queries.candidates(session)
+        except (DatabaseError, DeadlineExceeded) as error:
+            return _with(collected, TopQueries(None, (CollectorError(top_queries.NAME, str(error)),)))
     return _with(collected, top_queries.elsewhere(candidates, dsn, limit))
 
 
-def run(session: Session, limit: int) -> Collected:
+def run(session: Session, limit: int, budget_s: float = BUDGET_S) -> Collected:
     """Everything that can be read in this session; `limit`: how many top queries.
+
+    A third of the time goes to the one statement for all, half of it to asking for each part alone.
 
     A collector that fails costs its own section. Raises `DatabaseError` when the connection is lost.
     """
@@ -37,10 +46,11 @@ def run(session: Session, limit: int) -> Collected:
         asked.append(top_queries.asked(facts, limit))
     errors: list[CollectorError] = []
     try:
-        rows = _together(session, asked)
+        rows = _together(session, asked, min(TOGETHER_S, budget_s / 3))
     except DatabaseError as error:
         _raise_if_lost(error)
-        rows, errors = _each(session, [part for part in asked if part.name != top_queries.NAME])
+        parts = [part for part in asked if part.name != top_queries.NAME]
+        rows, errors = _each(session, parts, min(ALONE_S, budget_s / 2 / len(asked)))
     if not facts.has_pg_monitor:
         errors.append(unprivileged(facts))
     found = tuple(Section(name, row[0] or "null") for name, row in rows.items() if name != top_queries.NAME)
@@ -48,22 +58,22 @@ def run(session: Session, limit: int) -> Collected:
     return _with(collected, _top_queries(session, rows.get(top_queries.NAME), limit))
 
 
-def _together(session: Session, asked: list[Asked]) -> dict[str, Row]:
+def _together(session: Session, asked: list[Asked], timeout_s: float) -> dict[str, Row]:
     """All parts in one round trip: what each brought, by its name."""
     columns = ",\n".join(f"({column})" for part in asked for column in part.columns)
-    with session.transaction(TOGETHER_S):
+    with session.transaction(timeout_s):
         [row] = session.query(f"/* pgdoctor */ SELECT {columns}")
     values = iter(row)
     return {part.name: tuple(next(values) for _ in part.columns) for part in asked}
 
 
-def _each(session: Session, asked: list[Asked]) -> tuple[dict[str, Row], list[CollectorError]]:
+def _each(session: Session, asked: list[Asked], timeout_s: float) -> tuple[dict[str, Row], list[CollectorError]]:
     """Every part in a transaction of its own: what those that worked brought, and what became of the others."""
     rows: dict[str, Row] = {}
     errors = []
     for part in asked:
         try:
-            with session.transaction(ALONE_S):
+            with session.transaction(timeout_s):
                 [rows[part.name]] = session.query(part.statement)
         except DatabaseError as error:
             _raise_if_lost(error)

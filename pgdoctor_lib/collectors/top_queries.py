@@ -116,11 +116,12 @@ def elsewhere(databases: list[Row], dsn: Dsn, limit: int) -> TopQueries:
                     _places[key] = place or _Place(dbname, now + SEARCH_AGAIN_S)
                     return found
     except DeadlineExceeded as error:
+        _places[key] = _Place(None, now + SEARCH_AGAIN_S)
         return _nothing(error.message, CREATE)
     if place is None:
         _places[key] = _Place(None, now + SEARCH_AGAIN_S)
     elif place.dbname:
-        del _places[key]  # it has gone from there: the next cycle searches
+        _places.pop(key, None)  # it has gone from there: the next cycle searches
     return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", CREATE)
 
 

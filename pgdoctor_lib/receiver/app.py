@@ -23,7 +23,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 from gevent.threadpool import ThreadPool
 
-from pgdoctor_lib import clock
+from pgdoctor_lib import clock, startup
 from pgdoctor_lib.errors import PGDoctorError
 from pgdoctor_lib.receiver.guard import Guard
 from pgdoctor_lib.receiver.place import Token
@@ -82,6 +82,7 @@ def serve(
 
     for number in (SIGINT, SIGTERM):
         gevent.signal_handler(number, stop)
+    startup.take_signals()
     receiver = Receiver(host, port, token, store_path, warn=warn)
     say(f"Receiver listening on {receiver.url}")
     say(f"Data: {store_path}")

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -322,6 +323,45 @@ def test_json_lines(cli: Cli, multi: Multi, db: Database) -> None:
     assert [event["event"] for event in events] == ["started", "cycle", "stopping", "stopped"]
     assert events[1]["database"] == "production"
     assert events[1]["id"] == "abc123"
+
+
+def test_a_standard_output_that_nobody_reads_holds_up_nothing(
+    cli: Cli, single: Single, db: Database, endpoint: Endpoint
+) -> None:
+    import subprocess
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    environment = cli.environment(single(db.dsn))
+    process = subprocess.Popen([*cli.command, "daemon"], env=environment, cwd=cli.cwd, stdout=writer)
+    try:
+        endpoint.wait_for_snapshots(3)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        os.close(writer)
+        os.close(reader)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0.02, 0.1, 0.3])
+def test_a_signal_while_it_starts_ends_it_gracefully(
+    cli: Cli, single: Single, db: Database, signum: signal.Signals, after_s: float
+) -> None:
+    daemon = cli.start("daemon", env=single(db.dsn, 60))
+    status = Path(f"/proc/{daemon.pid}/status")
+    blocked = f"{(1 << signal.SIGINT - 1) | (1 << signal.SIGTERM - 1) | (1 << signal.SIGUSR1 - 1):016x}"
+    wait_for(lambda: f"SigBlk:\t{blocked}" in status.read_text(), "it holds signals back")
+    time.sleep(after_s)  # anywhere in its start
+    daemon.send(signum)
+    done = daemon.finish()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("Daemon stopped gracefully.\n")
 
 
 def test_a_closed_standard_output_does_not_end_it(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:

@@ -1,0 +1,29 @@
+"""What comes before everything else: standard streams that are there, and signals that wait until somebody listens."""
+
+import os
+import signal
+import sys
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def prepare() -> None:
+    """Stand closed standard streams, and hold signals back while there is nobody yet to take them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    _open_missing()
+
+
+def take_signals() -> None:
+    """From now on signals come through, those that were held back first."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+
+def _open_missing() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed: else the next file or socket would get that number, and our output."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 (for good)
