@@ -37,15 +37,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The endpoint has the snapshot. Fit to print; None where its answer had no such thing.
-
-    `duplicate`: it had the snapshot before this attempt.
-    """
+    """The endpoint has the snapshot. Fit to print; None where its answer had no such thing."""
 
     id: str | None = None
     source_id: str | None = None
     received_at: str | None = None
-    duplicate: bool = False
 
 
 def judge(answer: Answer, wall: float) -> Receipt:
@@ -85,15 +81,14 @@ def retry_after_s(header: str, wall: float) -> float:
 
 
 def _receipt(answer: Answer) -> Receipt:
-    duplicate = answer.status == _DUPLICATE
     try:
         # Numbers as they are written: 1e400 and a number of 5000 digits are ids like any other.
         told = json.loads(answer.body, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
-        return Receipt(duplicate=duplicate)
+        return Receipt()
     if not isinstance(told, dict):
-        return Receipt(duplicate=duplicate)
-    return Receipt(_text(told, "id"), _text(told, "source_id"), _text(told, "received_at"), duplicate)
+        return Receipt()
+    return Receipt(_text(told, "id"), _text(told, "source_id"), _text(told, "received_at"))
 
 
 def _text(told: dict[str, object], key: str) -> str | None:

@@ -61,8 +61,8 @@ def _checked_head(data: bytes) -> bytes:
 
 def _database_name(head: str) -> str:
     """From the text itself: quotes inside JSON strings are escaped, so the key occurs once."""
-    at = head.find(_NAME_KEY)
-    if at < 0:
+    at = head.find(_NAME_KEY) + len(_NAME_KEY)
+    if at < len(_NAME_KEY) or not head.startswith('"', at):
         raise ValueError("no database's name in it")
-    name, _ = json.JSONDecoder().raw_decode(head, at + len(_NAME_KEY))
+    name, _ = json.JSONDecoder().raw_decode(head, at)
     return str(name)

@@ -67,16 +67,6 @@ class Spool:
         """Parcels in the spool, claimed ones included."""
         return len(self._waiting) + len(self._claimed)
 
-    @property
-    def dropped(self) -> int:
-        """Parcels given up so far."""
-        return self.dropped_for_room + self.dropped_for_age
-
-    @property
-    def size_bytes(self) -> int:
-        """What they take on disk, without rejected/."""
-        return self._bytes
-
     def keep(self, parcel: Parcel) -> None:
         """Put it on disk, claimed. SpoolError where that is not possible: the caller still has it."""
         self._claimed[parcel.snapshot_id] = len(parcel.data)
@@ -246,7 +236,7 @@ def _read(folder: Folder, rejected: Rejected, snapshot_id: str) -> Parcel | int:
         return unpack(snapshot_id, folder.read(name, MAX_PLAIN_BYTES))
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return rejected.take([name])
 
 

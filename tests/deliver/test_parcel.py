@@ -38,6 +38,9 @@ def test_a_large_one_comes_back_too() -> None:
     assert unpack(parcel.snapshot_id, parcel.data) == parcel
 
 
+NO_NAME = ("", "[" * 60_000, '{"a":' * 10_000, "5}}", "null}}", '["a"]}}', '"', '"a', '"\\u12"}}', '"a\nb"}}')
+
+
 def test_what_is_no_parcel_is_told_so() -> None:
     parcel = pack(snapshot().seal())
     data = parcel.data
@@ -51,8 +54,12 @@ def test_what_is_no_parcel_is_told_so() -> None:
         b"{}",
         gzip.compress(b""),
         gzip.compress(b"{}"),
+        *(
+            gzip.compress(f'{{"snapshot_id":"{parcel.snapshot_id}","database":{{"name":{rest}'.encode())
+            for rest in NO_NAME
+        ),
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="."):
             unpack(parcel.snapshot_id, broken)
     with pytest.raises(ValueError, match="not the snapshot"):
         unpack(new_id(), data)

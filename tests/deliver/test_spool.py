@@ -1,5 +1,7 @@
 """The spool on a real file system: order, bounds, hostile folders, crashes, full disks."""
 
+import gzip
+import json
 import os
 import random
 import resource
@@ -77,12 +79,12 @@ def test_the_oldest_comes_first_and_equal(spool: Spool, path: Path) -> None:
     for each in parcels:
         spool.keep(each)
         spool.release(each)
-    assert (spool.count, spool.size_bytes) == (4, sum(len(each.data) for each in parcels))
+    assert (spool.count, spool._bytes) == (4, sum(len(each.data) for each in parcels))
     first = spool.oldest()
     assert first == parcels[2]
     spool.release(parcels[2])
     assert drain(spool) == [each.snapshot_id for each in sorted(parcels, key=lambda each: each.snapshot_id)]
-    assert (spool.count, spool.size_bytes, names(path)) == (0, 0, [])
+    assert (spool.count, spool._bytes, names(path)) == (0, 0, [])
 
 
 def test_what_is_claimed_is_nobody_elses(spool: Spool) -> None:
@@ -112,7 +114,7 @@ def test_it_outlives_the_process(path: Path) -> None:
 def test_forgetting_or_releasing_what_was_never_kept_is_nothing(spool: Spool) -> None:
     spool.forget(parcel())
     spool.release(parcel())
-    assert (spool.count, spool.size_bytes, spool.oldest()) == (0, 0, None)
+    assert (spool.count, spool._bytes, spool.oldest()) == (0, 0, None)
 
 
 def test_the_bound_holds_and_the_oldest_goes(path: Path) -> None:
@@ -121,7 +123,7 @@ def test_the_bound_holds_and_the_oldest_goes(path: Path) -> None:
     for each in parcels:
         spool.keep(each)
         spool.release(each)
-        assert sum((path / name).stat().st_size for name in names(path)) == spool.size_bytes <= 100_000
+        assert sum((path / name).stat().st_size for name in names(path)) == spool._bytes <= 100_000
     assert spool.dropped_for_room == 30 - spool.count > 15
     assert drain(spool) == [each.snapshot_id for each in parcels[spool.dropped_for_room :]]
     spool.close()
@@ -167,7 +169,7 @@ def test_the_refused_are_set_aside_and_bounded(path: Path) -> None:
         spool.keep(each)
         spool.reject(each)
         assert sum(file.stat().st_size for file in (path / "rejected").iterdir()) <= 50_000
-    assert (spool.count, spool.size_bytes, names(path)) == (0, 0, [])
+    assert (spool.count, spool._bytes, names(path)) == (0, 0, [])
     assert (path / "rejected" / f"{refused[-1].snapshot_id}.json.gz").read_bytes() == refused[-1].data
     spool.reject(never_kept := parcel())
     assert (path / "rejected" / f"{never_kept.snapshot_id}.json.gz").read_bytes() == never_kept.data
@@ -209,9 +211,58 @@ def test_a_hostile_folder_is_never_fatal(path: Path, tmp_path: Path) -> None:
     assert spool.set_aside == 5
     assert spool.oldest() == good
     assert spool.oldest() is None
-    assert (spool.set_aside, spool.count, spool.size_bytes) == (9, 1, len(good.data))
+    assert (spool.set_aside, spool.count, spool._bytes) == (9, 1, len(good.data))
     assert names(path) == sorted([f"{good.snapshot_id}.json.gz", "notes.txt", ".hidden"])
     assert secret.read_bytes() == good.data
+    spool.close()
+
+
+def nested(chance: random.Random, depth: int = 0) -> object:
+    """Random JSON."""
+    kinds = [None, chance.random(), chance.getrandbits(80), chance.choice(("", "name", "\ud800", "a\n" * 9))]
+    if depth > 4 or chance.random() < 0.3:
+        return chance.choice(kinds)
+    if chance.random() < 0.5:
+        return [nested(chance, depth + 1) for _ in range(chance.randrange(4))]
+    keys = chance.sample(("snapshot_id", "database", "name", "sections"), chance.randrange(4))
+    return {key: nested(chance, depth + 1) for key in keys}
+
+
+def spoilt(chance: random.Random, good: Parcel, other: Parcel) -> bytes:
+    """A file under `good`'s name with something wrong in it, or nearly."""
+    way, data, plain = chance.randrange(6), bytearray(good.data), bytearray(good.plain())
+    if way == 0:
+        return other.data
+    if way == 1:
+        return bytes(data[: chance.randrange(len(data))])
+    if way == 2:
+        document = {"snapshot_id": good.snapshot_id, "database": {"name": nested(chance)}, "x": nested(chance)}
+        return gzip.compress(json.dumps(document, separators=(",", ":")).encode())
+    if way == 3:
+        at = chance.randrange(plain.index(b"noise"))
+        plain[at:at] = chance.choice((b"[", b"{", b'"', b"\\", b'{"a":')) * chance.choice((1, 20_000))
+    else:
+        spoiling = data if way == 4 else plain
+        for _ in range(chance.randint(1, 6)):
+            spoiling[chance.randrange(min(len(spoiling), 120))] = chance.randrange(256)
+    return bytes(data) if way == 4 else gzip.compress(plain)
+
+
+def test_whatever_a_file_holds_it_is_a_parcel_or_set_aside(path: Path) -> None:
+    chance = random.Random(5)
+    path.mkdir(parents=True, mode=0o700)
+    good = [parcel(1000 - n, 100) for n in range(500)]
+    deep = f'{{"snapshot_id":"{good[0].snapshot_id}","database":{{"name":{"[" * 60_000}'
+    for each in good:
+        (path / f"{each.snapshot_id}.json.gz").write_bytes(spoilt(chance, each, good[7]))
+    (path / f"{good[0].snapshot_id}.json.gz").write_bytes(gzip.compress(deep.encode()))
+    spool = Spool(str(path), 10**8, 7 * DAY_S)
+    assert spool.count == 500
+    found = drain(spool)
+    assert len(found) + spool.set_aside == 500
+    assert 10 < len(found) < 490
+    assert len(os.listdir(path / "rejected")) == spool.set_aside
+    assert (spool.count, names(path)) == (0, [])
     spool.close()
 
 
@@ -270,7 +321,7 @@ def test_a_folder_that_was_removed_is_made_again(spool: Spool, path: Path) -> No
     assert names(path) == [f"{kept.snapshot_id}.json.gz"]
     spool.release(kept)
     assert (spool.oldest(), spool.oldest(), spool.set_aside) == (kept, None, 0)
-    assert (spool.count, spool.size_bytes) == (1, len(kept.data))
+    assert (spool.count, spool._bytes) == (1, len(kept.data))
     if descriptors:
         assert len(os.listdir("/proc/self/fd")) == descriptors
 
@@ -323,7 +374,7 @@ except SpoolError as error:
     assert "no space left on device" in str(error), error
 else:
     raise AssertionError
-assert (names(path), spool.count, spool.size_bytes) == ([], 0, 0), names(path)
+assert (names(path), spool.count, spool._bytes) == ([], 0, 0), names(path)
 print("fine")
 """
 
@@ -424,12 +475,12 @@ def work(number):
             spool.forget(older)
         elif older:
             spool.release(older)
-        assert spool.size_bytes <= 300_000
+        assert spool._bytes <= 300_000
 jobs = [gevent.spawn(work, number) for number in range(20)]
 gevent.joinall(jobs, raise_error=True)
 files = names(Path(sys.argv[1]))
 assert len(files) == spool.count, (len(files), spool.count)
-assert sum((Path(sys.argv[1]) / name).stat().st_size for name in files) == spool.size_bytes
+assert sum((Path(sys.argv[1]) / name).stat().st_size for name in files) == spool._bytes
 try:
     spool.keep(parcel(0, 400_000))
 except SpoolError as error:
