@@ -131,8 +131,13 @@ def test_the_rest_is_taken_as_it_comes_and_can_be_shown(shared: Client, change: 
         ('{"a": "ä"}'.encode("utf-16"), 400),
         (b'{"schema_version": NaN}', 400),
         (b"[" * 100_000, 400),
-        (b"1" * 10_000, 400),
-        (b"[" + b"[]," * 3_100_000 + b"[]]", 413),
+        (b"1" * 401, 400),
+        (b"[" + b"1" * 4200 + (b"," + b"1" * 4200) * 1000 + b"]", 400),
+        (b"[" + b'{"a":1},' * 100_000 + b"0]", 413),
+        (b"[" + b'{"a":"b"},' * 100_000 + b"0]", 413),
+        (b"[" + b'"",' * 800_000 + b'""]', 413),
+        (b'["' + b'\\\\",{"a":1},"' * 100_000 + b'"]', 413),
+        (b'"' + b"x" * 16 * 1024**2 + b'"', 413),
     ],
 )
 def test_what_is_not_json(shared: Client, body: bytes, status: int) -> None:
@@ -153,6 +158,13 @@ def test_gzip_is_checked(shared: Client) -> None:
         assert shared.post_plain(broken, Content_Encoding="gzip").status == 400
     assert shared.post_plain(packed, Content_Encoding="br").status == 415
     assert shared.post_plain(packed, Content_Encoding="gzip").status == 201
+
+
+def test_a_snapshot_of_very_many_values_is_taken(shared: Client) -> None:
+    rows = [{"name": f"table_{n}", "rows": n, "size_bytes": n * 8192, "bloat": n / 7} for n in range(35_000)]
+    query = {"normalized_query": r"[\",{" * 2000 + "\\"}
+    document = _changed(sections={"tables": {"rows": rows}}, top_queries=[query] * 200)
+    assert shared.post(json.dumps(document).encode()).status == 201
 
 
 def test_a_gzip_bomb_costs_little(receiver: Client) -> None:
