@@ -33,10 +33,9 @@ def spool(environ: Mapping[str, str], platform: str = sys.platform) -> str:
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return os.path.join(given, "spool")
-    if platform == "darwin":
-        return _mac(environ, "pgdoctor/spool")
-    state = _state(environ)
-    return os.path.join(state, "pgdoctor/spool") if state else f"{_SHARED}/pgdoctor-{os.getuid()}/spool"
+    state = _state(environ) if platform != "darwin" else _mac_folder(environ)
+    # one folder in /tmp, not a folder in one: the last of a path is what the spool checks for links and owners
+    return os.path.join(state, "pgdoctor/spool") if state else f"{_SHARED}/pgdoctor-{os.getuid()}-spool"
 
 
 def config_files(environ: Mapping[str, str], platform: str = sys.platform) -> tuple[str, ...]:
@@ -53,8 +52,12 @@ def _user_config(environ: Mapping[str, str], platform: str) -> str | None:
 
 
 def _mac(environ: Mapping[str, str], name: str) -> str:
+    return os.path.join(_mac_folder(environ) or _SHARED, name)
+
+
+def _mac_folder(environ: Mapping[str, str]) -> str | None:
     folder = home(environ)
-    return os.path.join(folder, _APPLICATION_SUPPORT, name) if folder else os.path.join(_SHARED, name)
+    return os.path.join(folder, _APPLICATION_SUPPORT) if folder else None
 
 
 def _state(environ: Mapping[str, str]) -> str | None:

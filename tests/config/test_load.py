@@ -175,6 +175,8 @@ def test_paths(tmp_path: Path) -> None:
     assert paths.log_file({"HOME": "/nonexistent"}, "linux") == "/tmp/pgdoctor.log"
     assert paths.spool(linux, "linux") == "/s/pgdoctor/spool"
     assert paths.spool({**linux, "STATE_DIRECTORY": "/var/lib/pgdoctor:/b"}, "linux") == "/var/lib/pgdoctor/spool"
+    for platform in "linux", "darwin":  # /tmp itself is nobody's: what lies directly in it is what can be checked
+        assert paths.spool({"HOME": "/nonexistent"}, platform) == f"/tmp/pgdoctor-{os.getuid()}-spool"
     assert paths.config_files(linux, "linux")[1] == f"{home}/.config/pgdoctor/config.yaml"
     support = f"{home}/Library/Application Support/pgdoctor"
     assert paths.pid_file(linux, "darwin") == f"{support}.pid"
