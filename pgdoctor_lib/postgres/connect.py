@@ -6,8 +6,8 @@ certificate and ~/.pgpass) and `hostaddr` (for the socket) both given.
 """
 
 import contextlib
+import os
 import random
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -19,15 +19,27 @@ import psycopg2.extensions
 from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
+from pgdoctor_lib.postgres.resolve import addresses
 from pgdoctor_lib.postgres.server import FACTS_SQL, Facts, parse_facts, require_supported
 from pgdoctor_lib.secret import one_line
 
 CONNECT_TIMEOUT_S = 5.0
 CANCEL_TIMEOUT_S = 2.0
 LOCK_TIMEOUT_MS = 100
+_FACTS_S = 60.0  # at most, however long connecting may take
 _GRACE_S = 2.0  # what the server gets to end a statement by itself before the client gives up on it
+# A server on a platform that cannot do it (Windows) refuses any other value than 0.
+_CHECK_CLIENT = (
+    "CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'linux'"
+    " THEN pg_catalog.set_config('client_connection_check_interval', '1000', true) END"
+)
 _PLAIN_OIDS = (16, 20, 21, 23, 26, 114, 700, 701, 1700, 3802)
 _PLAIN = psycopg2.extensions.new_type(_PLAIN_OIDS, "PLAIN", lambda value, cursor: value)
+
+# Dsn.parse has looked the service up. libpq would do it again at each connection, and fill in what a DSN with a service
+# of its own leaves out, the password too. unsetenv() takes the variable from libpq alone: os.environ, which the
+# configuration reads and the background daemon inherits, keeps it. Done at import, while no thread reads variables.
+os.unsetenv("PGSERVICE")
 
 Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
@@ -36,13 +48,12 @@ Row = tuple[str | None, ...]
 class Session:
     """One connection to one database. Not shared between greenlets."""
 
-    def __init__(self, connection: Connection, dsn: Dsn, host: Host) -> None:
+    def __init__(self, connection: Connection, dsn: Dsn, host: Host, limit_s: float) -> None:
         self._connection = connection
         self._dsn = dsn
         self._host = host
-        self._backend_pid = 0
-        self.facts = self._read_facts()
-        self._backend_pid = self.facts.backend_pid
+        self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
+        self.facts = self._read_facts(limit_s)
 
     def __enter__(self) -> "Session":
         return self
@@ -63,14 +74,16 @@ class Session:
         One round trip opens it: BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`.
         """
         self._statement_timeout_s = statement_timeout_s
-        self.query(self._opening(statement_timeout_s))
         try:
+            self._backend_pid = int(self.query(self._opening(statement_timeout_s))[0][-1] or 0)
             yield
         except BaseException:
+            self._backend_pid = 0
             if not self._connection.closed:
                 with contextlib.suppress(DatabaseError):
                     self.query("ROLLBACK")
             raise
+        self._backend_pid = 0  # before the COMMIT: while we wait for its answer, the backend may serve another
         self.query("COMMIT")
 
     def query(self, sql: str, params: Sequence[object] | None = None) -> list[Row]:
@@ -91,9 +104,9 @@ class Session:
 
     _statement_timeout_s = 5.0
 
-    def _read_facts(self) -> Facts:
+    def _read_facts(self, limit_s: float) -> Facts:
         require_supported(self._connection.server_version)
-        with self.transaction():
+        with self.transaction(min(limit_s, _FACTS_S)):
             [row] = self.query(FACTS_SQL)
         return parse_facts(row)
 
@@ -106,12 +119,12 @@ class Session:
             "idle_in_transaction_session_timeout": str(timeout_ms + 10_000),
             "jit": "off",
         }
-        if self._connection.server_version >= 140000:
-            limits["client_connection_check_interval"] = "1000"
         if self._connection.get_parameter_status("server_encoding") == "SQL_ASCII":
             limits["client_encoding"] = "SQL_ASCII"
-        settings = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items())
-        return f"BEGIN READ ONLY; /* pgdoctor */ SELECT {settings}"
+        columns = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items()]
+        if self._connection.server_version >= 140000:
+            columns.append(_CHECK_CLIENT)
+        return f"BEGIN READ ONLY; /* pgdoctor */ SELECT {', '.join(columns)}, pg_catalog.pg_backend_pid()"
 
     def _abandon(self) -> None:
         """The wait was cut short: close the connection, and have the server end what it was doing."""
@@ -150,21 +163,28 @@ def _in_order(dsn: Dsn) -> list[Host]:
 def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float) -> Session:
     failure = DatabaseError("no address")
     for address in _addresses(host, limit_s):
+        place = replace(host, hostaddr=address)
         try:
             with deadline(limit_s, "the connection"):
-                connection = _open(dsn, replace(host, hostaddr=address), wanted)
+                connection = _open(dsn, place, wanted)
+            return _session(connection, dsn, place, limit_s)
+        except DatabaseError as error:
+            failure = error
         except psycopg2.Error as error:
             failure = _failed(error)
         except DeadlineExceeded:
             failure = DatabaseError(f"no answer within {limit_s:g} s")
-        else:
-            return _session(connection, dsn, replace(host, hostaddr=address))
     raise failure
 
 
-def _session(connection: Connection, dsn: Dsn, host: Host) -> Session:
+def _session(connection: Connection, dsn: Dsn, host: Host, limit_s: float) -> Session:
+    """The session, once a query has been answered, too: a pooler lets in without having a server."""
     try:
-        return Session(connection, dsn, host)
+        with deadline(limit_s, "the first query"):
+            return Session(connection, dsn, host, limit_s)
+    except DeadlineExceeded as error:
+        connection.close()
+        raise DatabaseError(f"no answer: {error.message}") from None
     except BaseException:
         connection.close()
         raise
@@ -182,19 +202,8 @@ def _open(dsn: Dsn, host: Host, wanted: str) -> Connection:
 
 
 def _addresses(host: Host, limit_s: float) -> list[str]:
-    """The addresses behind a host name; a socket folder or a literal needs no look-up."""
-    if host.hostaddr or host.is_socket:
-        return [host.hostaddr]
-    try:
-        with deadline(limit_s, "the name look-up"):
-            found = socket.getaddrinfo(host.host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise DatabaseError(f"host name {one_line(host.host, 100)} does not resolve") from None
-    except DeadlineExceeded:
-        raise DatabaseError(
-            f"the look-up of host name {one_line(host.host, 100)} took longer than {limit_s:g} s"
-        ) from None
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """The addresses behind a host; "" for a socket's folder."""
+    return [host.hostaddr] if host.hostaddr or host.is_socket else addresses(host.host, limit_s)
 
 
 def _cancel(dsn: Dsn, host: Host, backend_pid: int) -> None:

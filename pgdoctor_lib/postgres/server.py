@@ -1,18 +1,13 @@
 """What is learnt about a server once a connection, and asked as `facts.has("pg >= 14")`."""
 
 import json
-import operator
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgdoctor_lib.errors import UnsupportedServer
 
 OLDEST = 120000
-_CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|<|>|==)\s*([0-9.]+)\s*")
-_COMPARE: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
-    ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt, "==": operator.eq,
-}  # fmt: skip
+_CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
 FACTS_SQL = """/* pgdoctor:server */
 SELECT current_setting('server_version_num'),
@@ -21,7 +16,6 @@ SELECT current_setting('server_version_num'),
        pg_is_in_recovery(),
        current_database(),
        current_user,
-       r.rolsuper,
        pg_has_role(r.oid, 'pg_monitor', 'USAGE'),
        current_setting('pg_stat_statements.max', true) IS NOT NULL,
        pg_backend_pid(),
@@ -48,7 +42,6 @@ class Facts:
     in_recovery: bool
     db_name: str
     role: str
-    is_superuser: bool
     has_pg_monitor: bool
     pg_stat_statements_loaded: bool
     backend_pid: int
@@ -65,17 +58,15 @@ class Facts:
         if not match:
             raise ValueError(f"not a condition: {condition!r}")
         name, compare, wanted = match.groups()
-        if name == "pg":
-            return _COMPARE[compare]((self.major,), _numbers(wanted))
-        extension = self.extensions.get(name)
-        return extension is not None and _COMPARE[compare](extension.version, _numbers(wanted))
+        if name != "pg" and name not in self.extensions:
+            return False
+        version = (self.major,) if name == "pg" else self.extensions[name].version
+        return (version >= _numbers(wanted)) is (compare == ">=")
 
 
 def parse_facts(row: tuple[str | None, ...]) -> Facts:
     """`Facts` from the one row of `FACTS_SQL`."""
-    number, version, encoding, recovery, db_name, role, superuser, monitor, loaded, pid, extensions = (
-        v or "" for v in row
-    )
+    number, version, encoding, recovery, db_name, role, monitor, loaded, pid, extensions = (v or "" for v in row)
     return Facts(
         version_num=int(number),
         version=f"PostgreSQL {version}",
@@ -83,7 +74,6 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
         in_recovery=recovery == "t",
         db_name=db_name,
         role=role,
-        is_superuser=superuser == "t",
         has_pg_monitor=monitor == "t",
         pg_stat_statements_loaded=loaded == "t",
         backend_pid=int(pid),

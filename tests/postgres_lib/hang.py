@@ -1,4 +1,4 @@
-"""Run as the product runs, patched: what each wait costs. argv[1]: which; argv[2]: a DSN. Prints JSON."""
+"""Run as the product runs, patched, in /: what each wait costs. argv[1]: which; argv[2]: a DSN. Prints JSON."""
 
 from gevent import monkey
 
@@ -62,7 +62,9 @@ def main(which: str, text: str) -> None:
     gevent.spawn(watch, gaps)
     started = time.monotonic()
     try:
-        result = {"through": through, "cut": cut, "killed": killed}[which](Dsn.parse(text, os.environ))
+        dsn = Dsn.parse(text, os.environ)
+        os.chdir("/")
+        result = {"through": through, "cut": cut, "killed": killed}[which](dsn)
     except PGDoctorError as error:
         result = f"{type(error).__name__}: {error}"
     print(json.dumps({"result": result, "took_s": time.monotonic() - started, "gap_s": max(gaps, default=0)}))

@@ -18,18 +18,20 @@ from pgdoctor_lib.postgres.connect import connect
 from pgdoctor_lib.postgres.server import require_supported
 from tests.fix_daemon import ROOT
 from tests.postgres.server import Database, Server
+from tests.postgres_lib.relay import Relay
 from tests.waiting import wait_for
+
+PLAIN = "sslmode=disable gssencmode=disable"
 
 
 def dsn(text: str, **environ: str) -> Dsn:
     return Dsn.parse(text, environ)
 
 
-def patched(which: str, text: str) -> dict[str, Any]:
+def patched(which: str, text: str, cwd: Path = ROOT, **environ: str) -> dict[str, Any]:
     command = [sys.executable, str(ROOT / "tests/postgres_lib/hang.py"), which, text]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
-    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
+    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -47,11 +49,12 @@ def test_facts_of_every_major(server: Server, database: Database) -> None:
     assert facts.major == server.major
     assert facts.version.startswith(f"PostgreSQL {server.major}.")
     assert (facts.db_name, facts.role) == (database.name, database.role)
-    assert (facts.is_superuser, facts.has_pg_monitor, facts.in_recovery) == (False, True, False)
+    assert (facts.has_pg_monitor, facts.in_recovery) == (True, False)
     assert facts.pg_stat_statements_loaded
     assert facts.extensions["pg_stat_statements"].schema == "public"
-    assert facts.has(f"pg >= {server.major}") and not facts.has(f"pg > {server.major}")
-    assert facts.has("pg_stat_statements >= 1.7") and not facts.has("postgis >= 1.0")
+    assert facts.has(f"pg >= {server.major}") and not facts.has(f"pg < {server.major}")
+    assert facts.has("pg_stat_statements >= 1.7") and not facts.has("pg_stat_statements < 1.7")
+    assert not facts.has("postgis >= 1.0") and not facts.has("postgis < 1.0")
 
 
 def test_a_session_is_read_only_bounded_and_named(server: Server, database: Database) -> None:
@@ -106,6 +109,25 @@ def test_a_silent_server_is_given_up_on(silent: int) -> None:
     outcome = patched("through", f"postgres://u@127.0.0.1:{silent}/app")
     assert outcome["result"] == "DatabaseError: no answer within 0.5 s"
     assert outcome["took_s"] < 3
+
+
+def test_a_server_that_lets_in_and_hangs_is_passed_over_in_time(newest_server: Server) -> None:
+    with Relay(newest_server.port, "hang") as relay:
+        hosts = f"host=127.0.0.1,127.0.0.1 port={relay.port},{newest_server.port}"
+        outcome = patched("through", f"{hosts} user=postgres dbname=postgres {PLAIN}")
+        alone = patched("through", f"host=127.0.0.1 port={relay.port} user=postgres dbname=postgres {PLAIN}")
+    assert outcome["result"] == "postgres"
+    assert outcome["took_s"] < 3
+    assert alone["result"] == "DatabaseError: no answer: the first query took longer than 0.5 s"
+
+
+def test_behind_a_pooler_only_the_own_statement_is_cancelled(newest_server: Server) -> None:
+    with Relay(newest_server.port, "pool") as relay:
+        outcome = patched("cut", f"host=127.0.0.1 port={relay.port} user=postgres dbname=postgres {PLAIN}")
+        assert outcome["result"] == "DeadlineExceeded: the cycle took longer than 0.5 s"
+        wait_for(lambda: len(newest_server.backends("pgdoctor")) == len(relay.others), "the statement goes on", 5)
+        assert relay.answers_to_others() == ["SELECT 1"] * len(relay.others)
+    assert len(relay.others) > 2
 
 
 def test_connect_timeout_in_the_dsn_wins(silent: int) -> None:
@@ -165,6 +187,18 @@ def test_every_way_to_say_where(newest_server: Server, tmp_path: Path) -> None:
             assert session.facts.db_name == "postgres"
 
 
+def test_no_other_service_fills_in(newest_server: Server, tmp_path: Path) -> None:
+    database = newest_server.new_database()
+    place = f"host=127.0.0.1\nport={newest_server.port}\nuser={database.role}\ndbname={database.name}\n"
+    (tmp_path / "services").write_text(f"[bare]\n{place}\n[full]\n{place}password={database.password}\n")
+    environ = {"PGSERVICE": "full", "PGSERVICEFILE": "services", "PGPASSFILE": "/nonexistent"}
+    try:
+        assert patched("through", "service=bare", tmp_path, **environ)["result"].endswith("no password supplied")
+        assert patched("through", "connect_timeout=2", tmp_path, **environ)["result"] == database.name
+    finally:
+        database.drop()
+
+
 def test_target_session_attrs(newest_server: Server, standby: Callable[[Server], Server]) -> None:
     replica = standby(newest_server)
     both = f"host=127.0.0.1,127.0.0.1 user=postgres dbname=postgres port={replica.port},{newest_server.port}"
@@ -207,6 +241,25 @@ def test_functions_that_somebody_planted_are_not_called(newest_server: Server) -
             assert session.facts.has_pg_monitor
     finally:
         database.drop()
+
+
+@pytest.mark.pg(">= 14")
+def test_a_server_checks_for_its_client_where_it_can(server: Server) -> None:
+    database = server.new_database()
+    try:
+        assert _client_check(database) == "1s"
+        database.sql(
+            "CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql STABLE AS "
+            "$$ SELECT 'PostgreSQL 14.1, compiled by Visual C++ build 1914, 64-bit' $$"
+        )
+        assert _client_check(database) == "0"
+    finally:
+        database.drop()
+
+
+def _client_check(database: Database) -> str | None:
+    with connect(dsn(database.dsn)) as session, session.transaction():
+        return session.query("SELECT current_setting('client_connection_check_interval')")[0][0]
 
 
 @pytest.mark.parametrize(("number", "told"), [(110022, "PostgreSQL 11"), (90624, "PostgreSQL 9.6")])
