@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORTEST = 4  # a shorter value would mask harmless words; structure (URL, keyword) still masks it
+_TOKEN = re.compile(r"[!-~]{1,4096}")
 _known: dict[str, None] = {}
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):([^\s@]*)@")
 _KEY_PASSWORD = re.compile(r"(?i)\b(password|sslpassword|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)")
@@ -42,6 +43,11 @@ class Secret(str):
 
     def __reduce__(self) -> str:
         raise TypeError("a secret is not pickled")
+
+
+def is_token(text: str) -> bool:
+    """Whether it can be a bearer token: printable ASCII without spaces, 4096 characters at most."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def remember(value: str) -> None:

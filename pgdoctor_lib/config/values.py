@@ -13,11 +13,10 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.secret import Secret, printable
+from pgdoctor_lib.secret import Secret, is_token, printable
 from pgdoctor_lib.units import format_bytes, parse_duration, parse_size
 
 _LEADING_ZERO = re.compile(r"\s*0\d")
-_TOKEN = re.compile(r"[!-~]{1,4096}")
 _URL_CHARACTERS = re.compile(r"[^\s\x00-\x20\x7f\\\ud800-\udfff]{1,2000}")
 
 
@@ -125,7 +124,7 @@ def _holds_token(content: bytes) -> bool:
 
 def _token(text: str, _: Around | None = None) -> Secret | None:
     secret = Secret(text.strip())
-    return secret if _TOKEN.fullmatch(secret.reveal()) else None
+    return secret if is_token(secret.reveal()) else None
 
 
 def _ca_file(text: str, around: Around) -> str | None:

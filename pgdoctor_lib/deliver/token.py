@@ -1,15 +1,13 @@
 """The bearer token: given in the configuration, or in a file that is read anew when it changes."""
 
 import os
-import re
 import stat
 
 from pgdoctor_lib.config import Endpoint
 from pgdoctor_lib.errors import DeliveryError
-from pgdoctor_lib.secret import Secret, one_line
+from pgdoctor_lib.secret import Secret, is_token, one_line
 
 _MAX_BYTES = 16384
-_TOKEN = re.compile(r"[!-~]+")
 
 
 class TokenSource:
@@ -27,7 +25,7 @@ class TokenSource:
                 self._refresh(self._path)
             except OSError as error:
                 raise DeliveryError(f"token_file {one_line(self._path)}: {os.strerror(error.errno or 0)}") from None
-        if self._token is None or not _TOKEN.fullmatch(self._token.reveal()):
+        if self._token is None or not is_token(self._token.reveal()):
             where = "the token" if self._path is None else f"token_file {one_line(self._path)}"
             raise DeliveryError(f"{where} must be printable ASCII without spaces, and not empty")
         return self._token

@@ -1,7 +1,6 @@
 """Where the receiver's files lie, made so that nobody else can read or plant them, and its token."""
 
 import os
-import re
 import secrets
 import stat
 import sys
@@ -9,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgdoctor_lib.errors import ConfigError, PGDoctorError
-from pgdoctor_lib.secret import Secret, one_line
+from pgdoctor_lib.secret import Secret, is_token, one_line
 
-_MAX_TOKEN_BYTES = 4096
-_TOKEN = re.compile(r"[!-~]+")
+_MAX_FILE_BYTES = 16384  # of a token's file: a longer token is refused, not cut
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,11 @@ def _read(path: str) -> str:
         if os.fstat(handle).st_mode & 0o077:
             hint = "delete the file: the next start makes a new one"
             raise PGDoctorError(f"{one_line(path)}: others can read the token", hint=hint)
-        return file.read(_MAX_TOKEN_BYTES).decode("latin-1").strip()
+        return file.read(_MAX_FILE_BYTES).decode("latin-1").strip()
 
 
 def _checked(value: str, origin: str) -> Secret:
-    if not _TOKEN.fullmatch(value):
+    if not is_token(value):
         raise ConfigError(f"{origin}: a token is one line of printable ASCII without spaces")
     return Secret(value)
 

@@ -37,7 +37,7 @@ def test_a_link_to_the_file_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "  \n", "two words", "line\nCANARY: x", "CANARY\x00", "CANARY\xe9", "C" * 20000]
+    "content", ["", "  \n", "two words", "line\nCANARY: x", "CANARY\x00", "CANARY\xe9", "C" * 4097, "C" * 20000]
 )
 def test_what_is_no_token_is_not_sent_nor_shown(tmp_path: Path, content: str) -> None:
     path = tmp_path / "token"

@@ -131,10 +131,14 @@ def test_a_token_that_others_could_read_or_plant_is_refused(cli: Cli) -> None:
     token.write_text("planted-token\n")
     token.chmod(0o644)
     assert cli.run("serve", "--port", "0").returncode == 1
+    token.write_text("x" * 4097)
+    token.chmod(0o600)
+    assert cli.run("serve", "--port", "0", timeout_s=20).returncode == 2  # not cut to one that fits
     token.unlink()
     token.symlink_to("/etc/hostname")
     assert cli.run("serve", "--port", "0").returncode == 1
     assert cli.run("serve", "--port", "0", env={"PGDOCTOR_TOKEN": "two words"}).returncode == 2
+    assert cli.run("serve", "--port", "0", env={"PGDOCTOR_TOKEN": "x" * 4097}, timeout_s=20).returncode == 2
 
 
 def test_a_store_that_cannot_write_answers_503(receiver: Client, cli: Cli) -> None:
