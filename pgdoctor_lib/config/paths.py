@@ -29,13 +29,15 @@ def log_file(environ: Mapping[str, str], platform: str = sys.platform) -> str:
 
 
 def spool(environ: Mapping[str, str], platform: str = sys.platform) -> str:
-    """The default folder for undelivered snapshots; `$STATE_DIRECTORY` is what systemd made for us."""
-    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return os.path.join(given, "spool")
-    state = _state(environ) if platform != "darwin" else _mac_folder(environ)
+    """The default folder for undelivered snapshots."""
+    kept = _kept(environ, platform)
     # one folder in /tmp, not a folder in one: the last of a path is what the spool checks for links and owners
-    return os.path.join(state, "pgdoctor/spool") if state else f"{_SHARED}/pgdoctor-{os.getuid()}-spool"
+    return os.path.join(kept, "spool") if kept else f"{_SHARED}/pgdoctor-{os.getuid()}-spool"
+
+
+def receiver(environ: Mapping[str, str], platform: str = sys.platform) -> str:
+    """The default folder for what the receiver keeps."""
+    return _kept(environ, platform) or f"{_SHARED}/pgdoctor-{os.getuid()}"
 
 
 def config_files(environ: Mapping[str, str], platform: str = sys.platform) -> tuple[str, ...]:
@@ -58,6 +60,15 @@ def _mac(environ: Mapping[str, str], name: str) -> str:
 def _mac_folder(environ: Mapping[str, str]) -> str | None:
     folder = home(environ)
     return os.path.join(folder, _APPLICATION_SUPPORT) if folder else None
+
+
+def _kept(environ: Mapping[str, str], platform: str) -> str | None:
+    """The folder of our own for what outlives a run; `$STATE_DIRECTORY` is what systemd made for us."""
+    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return given
+    state = _state(environ) if platform != "darwin" else _mac_folder(environ)
+    return os.path.join(state, "pgdoctor") if state else None
 
 
 def _state(environ: Mapping[str, str]) -> str | None:

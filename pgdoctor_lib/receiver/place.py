@@ -3,10 +3,11 @@
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pgdoctor_lib.config import paths
 from pgdoctor_lib.errors import ConfigError, PGDoctorError
 from pgdoctor_lib.secret import Secret, is_token, one_line
 
@@ -23,14 +24,13 @@ class Token:
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
-    """`$XDG_STATE_HOME/pgdoctor`, else `~/.local/state/pgdoctor`; on macOS in Application Support."""
-    home = environ.get("HOME") or os.path.expanduser("~")
-    if sys.platform == "darwin":
-        return os.path.join(home, "Library", "Application Support", "pgdoctor")
-    base = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):  # the XDG specification: relative paths are to be ignored
-        base = os.path.join(home, ".local", "state")
-    return os.path.join(base, "pgdoctor")
+    """The receiver's folder, made where it is missing. PGDoctorError where it is another user's, as in /tmp."""
+    folder = paths.receiver(environ)
+    with suppress(OSError):  # whatever needs the folder will say that it is not there
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if not {os.lstat(folder).st_uid, os.stat(folder).st_uid} <= {0, os.geteuid()}:
+            raise PGDoctorError(f"{one_line(folder)}: it belongs to another user")
+    return folder
 
 
 def private_file(path: str) -> None:

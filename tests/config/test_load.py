@@ -177,6 +177,9 @@ def test_paths(tmp_path: Path) -> None:
     assert paths.spool({**linux, "STATE_DIRECTORY": "/var/lib/pgdoctor:/b"}, "linux") == "/var/lib/pgdoctor/spool"
     for platform in "linux", "darwin":  # /tmp itself is nobody's: what lies directly in it is what can be checked
         assert paths.spool({"HOME": "/nonexistent"}, platform) == f"/tmp/pgdoctor-{os.getuid()}-spool"
+        assert paths.receiver({"HOME": "/nonexistent"}, platform) == f"/tmp/pgdoctor-{os.getuid()}"
+    assert paths.receiver(linux, "linux") == "/s/pgdoctor"
+    assert paths.receiver({**linux, "STATE_DIRECTORY": "/var/lib/pgdoctor"}, "linux") == "/var/lib/pgdoctor"
     assert paths.config_files(linux, "linux")[1] == f"{home}/.config/pgdoctor/config.yaml"
     support = f"{home}/Library/Application Support/pgdoctor"
     assert paths.pid_file(linux, "darwin") == f"{support}.pid"
