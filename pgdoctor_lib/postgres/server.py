@@ -18,7 +18,6 @@ SELECT current_setting('server_version_num'),
        current_user,
        pg_has_role(r.oid, 'pg_monitor', 'USAGE'),
        current_setting('pg_stat_statements.max', true) IS NOT NULL,
-       pg_backend_pid(),
        (SELECT json_object_agg(extname, json_build_array(extversion, nspname))
           FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace)::text
   FROM pg_roles r WHERE rolname = current_user"""
@@ -44,7 +43,6 @@ class Facts:
     role: str
     has_pg_monitor: bool
     pg_stat_statements_loaded: bool
-    backend_pid: int
     extensions: dict[str, Extension]
 
     @property
@@ -66,7 +64,7 @@ class Facts:
 
 def parse_facts(row: tuple[str | None, ...]) -> Facts:
     """`Facts` from the one row of `FACTS_SQL`."""
-    number, version, encoding, recovery, db_name, role, monitor, loaded, pid, extensions = (v or "" for v in row)
+    number, version, encoding, recovery, db_name, role, monitor, loaded, extensions = (v or "" for v in row)
     return Facts(
         version_num=int(number),
         version=f"PostgreSQL {version}",
@@ -76,7 +74,6 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
         role=role,
         has_pg_monitor=monitor == "t",
         pg_stat_statements_loaded=loaded == "t",
-        backend_pid=int(pid),
         extensions={n: Extension(_numbers(v), schema) for n, (v, schema) in json.loads(extensions or "{}").items()},
     )
 
