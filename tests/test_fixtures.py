@@ -129,3 +129,9 @@ def test_a_connection_that_a_test_leaves_open_holds_its_lock_no_longer_than_the_
 
 def test_and_the_next_test_is_not_hindered(newest_server: Server) -> None:
     assert newest_server.sql("SELECT count(*) > 0 FROM pg_authid") == [(True,)]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
+def test_a_started_process_inherits_no_ignored_signal(cli: Cli, signum: int) -> None:
+    cli.command = (sys.executable, "-c", f"import signal; print(signal.getsignal({int(signum)}) != signal.SIG_IGN)")
+    assert cli.run().stdout == "True\n"
