@@ -1,8 +1,9 @@
-"""`python -m bench`: what a cycle costs. Exit status 1 where a goal is missed."""
+"""`python -m bench`: what a cycle costs, in six minutes. Exit status 1 where a goal is missed."""
 
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,8 @@ from bench.cases import CASES, Place, made
 from bench.measure import Agent, Cost, measure
 from tests.postgres.fetch import installed
 from tests.postgres.server import sweep
+
+_STARTED = time.monotonic()
 
 
 def main() -> int:
@@ -70,7 +73,7 @@ def _cases(text: str) -> list[str]:
 
 
 def _say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+    print(f"bench: {time.monotonic() - _STARTED:3.0f} s: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
