@@ -82,7 +82,8 @@ def test_a_locked_catalog_is_not_waited_for(newest_database: Database, collect: 
 
 def test_a_lost_connection_is_not_a_collector_that_failed(newest_database: Database) -> None:
     with connect(Dsn.parse(newest_database.dsn, {})) as session:
-        newest_database.sql("SELECT pg_terminate_backend(%s)", (int(session.query("SELECT pg_backend_pid()")[0][0] or 0),))
+        [(pid,)] = session.query("SELECT pg_backend_pid()")
+        newest_database.sql("SELECT pg_terminate_backend(%s)", (int(pid or 0),))
         with pytest.raises(DatabaseError, match="terminating connection|closed the connection"):
             run(session, 20)
 
