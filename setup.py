@@ -43,6 +43,8 @@ setup(
             "ruff>=0.17,<0.18",
             "mypy>=2.4,<3",
             "import-linter>=2.1,<3",
+            "types-gevent>=24.2,<27",
+            "types-greenlet>=3,<4",
             "types-requests>=2.31,<3",
             "types-PyYAML>=6.0,<7",
             "types-psycopg2>=2.9,<3",
