@@ -31,7 +31,7 @@ CASES = {
     case.name: case
     for case in (
         Case("one", "one small database", 1, 20, 100, interval_s=1, cycles=15),
-        Case("hundred", "100 databases on one server", 100, 20, 44, interval_s=12, cycles=3),
+        Case("hundred", "100 databases on one server", 100, 20, 44, interval_s=16, cycles=3),
         Case("tables", "one database of 10,000 tables, an index each", 1, 10_000, 100, interval_s=3, cycles=6),
     )
 }

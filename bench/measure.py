@@ -29,8 +29,8 @@ class Agent(Protocol):
 class Cost:
     """What one cycle of the agent costs.
 
-    MB are 10^6 bytes, kB 10^3. `settled`: after the last cycle. `cycle_s`: from one cycle to the next; where it is
-    much more than the case's interval, the agent did not keep up, and cycles are counted that were not whole.
+    MB are 10^6 bytes, kB 10^3. `settled`: after the last cycle. `whole`: the agent kept up with the case's interval,
+    and was at rest when the counters were read; otherwise cycles are counted that were not whole.
     """
 
     case: str
@@ -43,7 +43,7 @@ class Cost:
     rss_peak_mb: float
     rss_settled_mb: float
     sessions_held: int
-    cycle_s: float
+    whole: bool
 
 
 def measure(place: Place, agent: Agent, cycles: int) -> Cost:
@@ -64,8 +64,8 @@ def measure(place: Place, agent: Agent, cycles: int) -> Cost:
             wire_kb=wire / 1000 / cycles,
             rss_peak_mb=_memory_mb(agent.pid, "VmHWM"),
             rss_settled_mb=_memory_mb(agent.pid, "VmRSS"),
-            sessions_held=len(_backends(place)),
-            cycle_s=(after.at_s - before.at_s) / cycles,
+            sessions_held=after.held,
+            whole=after.at_s - before.at_s < (cycles + 0.5) * place.case.interval_s and after.held == before.held,
         )
 
 
@@ -77,7 +77,9 @@ class _Reading:
         self.at_s = time.monotonic()
         self.statements = int(cursor.fetchone()[0])
         self.agent_s = _cpu_s(agent.pid)
-        self.backends_s = _reaped_s(_postmaster(place)) + sum(map(_cpu_s, _backends(place)))
+        backends = _backends(place)
+        self.held = len(backends)
+        self.backends_s = _reaped_s(_postmaster(place)) + sum(map(_cpu_s, backends))
 
 
 def _cpu_s(pid: int) -> float:

@@ -55,7 +55,7 @@ def as_table(where: dict[str, str], costs: Sequence[Cost]) -> str:
                         "    times PGDoctor's", [_times(figure(cost), figure(block[0])) for figure in _COLUMNS.values()]
                     )
                 )
-    return "\n".join([*lines, "", *_late(costs), *(missed(costs) or ["All goals are met."])])
+    return "\n".join([*lines, "", *_blurred(costs), *(missed(costs) or ["All goals are met."])])
 
 
 def missed(costs: Sequence[Cost]) -> list[str]:
@@ -83,9 +83,9 @@ def _times(theirs: float, ours: float) -> str:
     return f"{times:.{0 if times >= 10 else 2}f}" if times else ""
 
 
-def _late(costs: Sequence[Cost]) -> list[str]:
+def _blurred(costs: Sequence[Cost]) -> list[str]:
     return [
-        f"Not to be trusted: {cost.agent} took {cost.cycle_s:.1f} s for a cycle of {cost.case}"
+        f"Not to be trusted: {cost.agent} did not keep up in the case {cost.case}; try when the machine is calm"
         for cost in costs
-        if cost.cycle_s > CASES[cost.case].interval_s * 1.1
+        if not cost.whole
     ]
