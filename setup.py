@@ -45,7 +45,7 @@ setup(
             "import-linter>=2.1,<3",
             "types-gevent>=24.2,<27",
             "types-greenlet>=3,<4",
-            "types-requests>=2.31,<3",
+            "types-requests>=2.32,<3",
             "types-PyYAML>=6.0,<7",
             "types-psycopg2>=2.9,<3",
             "types-jsonschema>=4.20,<5",

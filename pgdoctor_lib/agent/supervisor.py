@@ -23,7 +23,7 @@ from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
 from pgdoctor_lib.snapshot import CollectorError
 
-CYCLES_PER_SERVER = 10  # sessions that PGDoctor opens at once on one server
+CYCLES_PER_SERVER = 4  # sessions that PGDoctor opens at once on one server
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
 _CANCEL_S = 3.0  # what a killed cycle gets to have the server cancel its statement

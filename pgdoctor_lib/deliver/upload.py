@@ -12,6 +12,9 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
+from pgdoctor_lib.deliver import lean  # noqa: F401  (before requests)
+
+# isort: split
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter

@@ -192,6 +192,8 @@ def _session(connection: Connection, dsn: Dsn, host: Host, limit_s: float) -> Se
 
 def _open(dsn: Dsn, host: Host, wanted: str) -> Connection:
     ours: dict[str, str] = {"target_session_attrs": wanted, "application_name": "pgdoctor", "client_encoding": "UTF8"}
+    if "gssencmode" not in dsn.params and "PGGSSENCMODE" not in os.environ:
+        ours["gssencmode"] = "disable"  # libpq's own default asks for a Kerberos ticket, and greenlets wait with it
     # connect_timeout goes for nothing here: psycogreen's wait does not know it, the deadline does.
     keywords: dict[str, Any] = {**dsn.reveal_keywords(host, **ours, connect_timeout="0")}
     connection: Connection = psycopg2.connect(**keywords)
