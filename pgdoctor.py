@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """PGDoctor: `pgdoctor daemon`. Both ways in, the checkout and the console script, come through here, patched."""
 
+import sys
+
 from pgdoctor_lib import startup
 
 startup.prepare()
 
-from gevent import monkey  # noqa: E402
+try:
+    from gevent import monkey
+except ModuleNotFoundError as missing:
+    raise SystemExit(f'pgdoctor: {missing.name} is not installed for {sys.executable}; run "pip install ."') from None
 
 monkey.patch_all()
 

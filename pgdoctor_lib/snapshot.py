@@ -81,7 +81,7 @@ class Snapshot:
             "collected_at": iso_time(self.collected_at),
             "duration_ms": round(self.duration_ms, 1),
             "agent": {"version": self.agent.version, "hostname": self.agent.hostname, "pid": self.agent.pid},
-            "database": {"name": self.name, "tags": self.tags, "interval_s": _whole(self.interval_s)},
+            "database": {"name": self.name, "tags": self.tags, "interval_s": whole(self.interval_s)},
             "meta": {"db_name": collected.db_name, "db_version": collected.db_version},
             "has_pg_stat_statements": collected.top_queries is not None,
         }
@@ -129,5 +129,6 @@ def _error(error: CollectorError) -> dict[str, str]:
     return {**told, "hint": error.hint} if error.hint else told
 
 
-def _whole(number: float) -> float:
+def whole(number: float) -> float:
+    """60 for 60.0: the way people write it."""
     return int(number) if number == int(number) else number

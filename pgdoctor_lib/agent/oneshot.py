@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Config, Endpoint, Target
+from pgdoctor_lib.deliver import rejected
 from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool
@@ -32,25 +33,28 @@ def upload(config: Config, target: Target, clock: Clock, on_retry: OnRetry) -> R
     parcel = pack(take(target, config.cycle_timeout_s, clock).seal())
     try:
         return Uploader(config.endpoint, clock).deliver(parcel, on_retry)
-    except Refused as error:
-        raise Refused(f"upload failed: {error.message}", detail=error.detail, hint=error.hint) from None
     except DeliveryError as error:
-        kept = _keep(config, parcel, clock)
+        kept = _keep(config, parcel, clock, refused=isinstance(error, Refused))
         raise DeliveryError(f"upload failed: {error.message}", detail=error.detail, hint=kept) from None
 
 
-def _keep(config: Config, parcel: Parcel, clock: Clock) -> str:
+def _keep(config: Config, parcel: Parcel, clock: Clock, *, refused: bool) -> str:
+    """What became of a snapshot that was not taken."""
+    path = one_line(config.spool.path)
     try:
         spool = Spool(config.spool.path, config.spool.max_bytes, config.spool.max_age_s, clock)
     except SpoolError as error:
         return f"the snapshot is lost ({error})"
     try:
         spool.keep(parcel)
+        if refused:
+            spool.reject(parcel)
+            return f"the endpoint will never take this snapshot, which is set aside in {path}/{rejected.NAME}"
     except SpoolError as error:
         return f"the snapshot is lost ({error})"
     finally:
         spool.close()
-    return f"the snapshot is kept in {one_line(config.spool.path)}, and the daemon will deliver it"
+    return f"the snapshot is kept in {path}, and the daemon will deliver it"
 
 
 def examine(config: Config, clock: Clock, tell: Callable[[str, str, bool], None]) -> bool:

@@ -36,10 +36,16 @@ _T = TypeVar("_T")
 
 
 class Outbox:
-    """Keeps, delivers and drains. `note(text, level=…)` tells what is worth a line of its own."""
+    """Keeps, delivers and drains. `note(text, level=…)` tells what is worth a line of its own.
 
-    def __init__(self, endpoint: Endpoint, spool: Spool, clock: Clock, note: Callable[..., None]) -> None:
+    `changed()` is called when less waits than before.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, spool: Spool, clock: Clock, note: Callable[..., None], changed: Callable[[], None]
+    ) -> None:
         self._note = note
+        self._changed = changed
         self._uploader = Uploader(endpoint, clock)
         self._disk = ThreadPool(2)  # its own: gevent's shared threads may all be waiting for a name server
         self._spool = Folder(spool.path, spool.max_bytes, spool.max_age_s, clock, self._off_the_hub)
@@ -165,6 +171,7 @@ class Outbox:
                 self._spool.release(parcel)
             if delivered:
                 self._note(f"{_snapshots(delivered)} delivered from the spool, {self.waiting} left")
+                self._changed()
             self._tell_losses()
 
     def _send_late(self, parcel: Parcel, held_back: list[Parcel]) -> int:

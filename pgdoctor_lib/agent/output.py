@@ -14,7 +14,7 @@ from pgdoctor_lib import debug
 from pgdoctor_lib.agent.writer import STDOUT, Writer
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.secret import one_line, printable
-from pgdoctor_lib.snapshot import CollectorError, iso_time
+from pgdoctor_lib.snapshot import CollectorError, iso_time, whole
 from pgdoctor_lib.units import format_duration
 
 LogFormat = Literal["text", "json"]
@@ -35,7 +35,7 @@ class Output:
     def started(self, config: Config) -> None:
         """The banner, once everything is up."""
         if self.json:
-            databases = [{"name": target.name, "interval_s": target.interval_s} for target in config.databases]
+            databases = [{"name": target.name, "interval_s": whole(target.interval_s)} for target in config.databases]
             self.event("started", mode=config.mode, config=config.source, databases=databases)
             return
         self.write("\n".join(_banner(config)) + "\n\n")

@@ -15,16 +15,12 @@ _LARGEST_BYTES = 4 * 1024 * 1024
 
 @dataclass
 class DatabaseStatus:
-    """One database. Times in epoch seconds; `last_error`: the last cycle's, on one line, None where it went well.
-
-    `spooled`: snapshots that the endpoint has not taken yet.
-    """
+    """One database. Times in epoch seconds; `last_error`: the last cycle's, on one line, None where it went well."""
 
     name: str
     last_delivered: float | None = None
     next_due: float | None = None
     last_error: str | None = None
-    spooled: int = 0
 
     def line(self, now: float) -> str:
         """`production: last delivered 12 s ago, next cycle in 48 s`, and in brackets what is wrong."""
@@ -34,22 +30,27 @@ class DatabaseStatus:
         coming = "cycle at work"
         if self.next_due is not None and self.next_due > now:
             coming = f"next cycle in {_span(self.next_due - now)}"
-        waiting = f"{self.spooled} in the spool" if self.spooled else ""
-        wrong = "; ".join(filter(None, (self.last_error, waiting)))
-        return printable(f"{self.name}: {last}, {coming}{f' ({wrong})' if wrong else ''}")
+        wrong = f" ({self.last_error})" if self.last_error else ""
+        return printable(f"{self.name}: {last}, {coming}{wrong}")
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known of the daemon `pid`, which gives its cycles `shutdown_timeout_s` when it is to end."""
+    """What is known of the daemon `pid`, which gives its cycles `shutdown_timeout_s` when it is to end.
+
+    `spooled`: snapshots that the endpoint has not taken yet, of all databases.
+    """
 
     pid: int
     shutdown_timeout_s: float = 30.0
     databases: tuple[DatabaseStatus, ...] = ()
+    spooled: int = 0
 
     def lines(self, now: float) -> list[str]:
         """For people; `now` in epoch seconds."""
-        return [f"Daemon is running (PID: {self.pid})", *(f"  {database.line(now)}" for database in self.databases)]
+        databases = [f"  {database.line(now)}" for database in self.databases]
+        waiting = [f"  in the spool, to be delivered: {self.spooled}"] if self.spooled else []
+        return [f"Daemon is running (PID: {self.pid})", *databases, *waiting]
 
 
 class StatusFile:
@@ -59,9 +60,9 @@ class StatusFile:
         self._path = path
         self._shutdown_timeout_s = shutdown_timeout_s
 
-    def write(self, databases: Iterable[DatabaseStatus]) -> None:
+    def write(self, databases: Iterable[DatabaseStatus], spooled: int) -> None:
         """Replace what the file says. A full disk costs the news, never the daemon."""
-        status = Status(os.getpid(), self._shutdown_timeout_s, tuple(databases))
+        status = Status(os.getpid(), self._shutdown_timeout_s, tuple(databases), spooled)
         new = f"{self._path}.{status.pid}"
         with contextlib.suppress(OSError):
             with contextlib.suppress(FileNotFoundError):
@@ -85,7 +86,7 @@ def read(path: str, pid: int) -> Status:
         with open(fd, encoding="utf-8") as file:
             told = json.loads(file.read(_LARGEST_BYTES))
         databases = tuple(DatabaseStatus(**one) for one in told["databases"])
-        status = Status(told["pid"], told["shutdown_timeout_s"], databases)
+        status = Status(told["pid"], told["shutdown_timeout_s"], databases, told["spooled"])
     except (OSError, DaemonError, ValueError, KeyError, TypeError):
         return Status(pid)
     return status if status.pid == pid else Status(pid)

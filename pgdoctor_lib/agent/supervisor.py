@@ -40,16 +40,16 @@ class Supervisor:
     def __init__(self, config: Config, log_format: LogFormat, status_path: str | None, clock: Clock) -> None:
         self._config = config
         self._clock = clock
+        self._stop, self._stop_now, self._news = Event(), Event(), Event()
         self._output = Output(config, log_format, clock.wall)
         assert config.endpoint is not None
-        self._outbox = Outbox(config.endpoint, config.spool, clock, self._output.note)
+        self._outbox = Outbox(config.endpoint, config.spool, clock, self._output.note, self._news.set)
         self._numbers = itertools.count(1)
         self._servers = {target.dsn.hosts: BoundedSemaphore(CYCLES_PER_SERVER) for target in config.databases}
         self._status = {target.name: DatabaseStatus(target.name, None, clock.wall()) for target in config.databases}
         self._status_file = StatusFile(status_path, config.shutdown_timeout_s) if status_path else None
         self._told: dict[str, tuple[str, ...]] = {}
         self._at_work: set[greenlet] = set()
-        self._stop, self._stop_now, self._news = Event(), Event(), Event()
 
     def run(self, ready: Callable[[], None]) -> int:
         """Start everything, wait for a signal, end everything."""
@@ -155,13 +155,13 @@ class Supervisor:
 
     def _tell_status(self, target: Target, **news: Any) -> None:
         """What `daemon status` shows of this database from now on."""
-        self._status[target.name] = replace(self._status[target.name], **news, spooled=self._outbox.waiting)
+        self._status[target.name] = replace(self._status[target.name], **news)
         self._news.set()
 
     def _report_status(self) -> None:
         """Write the status file when there is news, once a second at most: with many databases it is large."""
         while self._status_file:
-            self._status_file.write(self._status.values())
+            self._status_file.write(self._status.values(), self._outbox.waiting)
             self._news.wait()
             self._news.clear()
             gevent.sleep(1)

@@ -33,7 +33,8 @@ def upload(name: str | None = None, *, config: str | None = None) -> None:
 
     loaded = load.load(config, os.environ)
     receipt = oneshot.upload(loaded, _pick(loaded, name), SYSTEM, _say_retry)
-    print(f"uploaded snapshot: id={receipt.id} source_id={receipt.source_id} received_at={receipt.received_at}")
+    told = {"id": receipt.id, "source_id": receipt.source_id, "received_at": receipt.received_at}
+    print("uploaded snapshot:", *(f"{key}={value or '-'}" for key, value in told.items()))
 
 
 def _say_retry(attempt: int, attempts: int, wait_s: float, cause: str) -> None:

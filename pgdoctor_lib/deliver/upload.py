@@ -84,13 +84,15 @@ class Uploader:
     def probe(self) -> str:
         """Ask the endpoint something harmless (GET) and tell its status: "405 Method Not Allowed".
 
-        Any status shows that it can be reached; `Unauthorized` that it does not take the token;
-        another `DeliveryError` that it cannot be reached. Nothing is stored by it.
+        `Unauthorized`: it does not take the token; another `DeliveryError`: it cannot be reached, fails, or is not
+        there. Whatever else it answers to a GET tells nothing against it. Nothing is stored by it.
         """
         with _total(self._endpoint.timeout_s):
             answer = self._once("GET", self._endpoint.url, None, {})
         if answer.status in (401, 403):
             raise Unauthorized(status_line(answer.status))
+        if answer.status in (404, 410) or 300 <= answer.status < 400 or answer.status >= 500:
+            raise DeliveryError(status_line(answer.status))
         return status_line(answer.status)
 
     def close(self) -> None:

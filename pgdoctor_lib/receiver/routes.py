@@ -70,6 +70,8 @@ class Application:
             if match := pattern.fullmatch(path):
                 method = environ["REQUEST_METHOD"].replace("HEAD", "GET")
                 if method not in methods:
+                    if "HTTP_AUTHORIZATION" in environ and not self.guard.may_write(environ):
+                        raise _unauthorized()  # "config test" asks by GET, and is to learn that its token is wrong
                     raise Rejected(405, "wrong method", [("Allow", ", ".join(methods))])
                 return methods[method](self, environ, *match.groups())
         raise Rejected(404, "nothing is here")

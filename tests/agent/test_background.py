@@ -151,7 +151,7 @@ def test_a_daemon_that_does_not_end(here: Cli) -> None:
     holds = (
         "import signal, sys, time; from pgdoctor_lib.agent import pidfile, status;"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); pidfile.PidFile.acquire(sys.argv[1]);"
-        "status.StatusFile(sys.argv[1] + '.json', -9.5).write([]); time.sleep(60)"
+        "status.StatusFile(sys.argv[1] + '.json', -9.5).write([], 0); time.sleep(60)"
     )
     folder = Path(CHECKOUT[1]).parent
     with subprocess.Popen([sys.executable, "-c", holds, str(pid_file(here))], cwd=folder) as stubborn:

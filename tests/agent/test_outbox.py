@@ -28,7 +28,7 @@ def open_outbox(endpoint: Endpoint, tmp_path: Path, notes: list[str]) -> Callabl
     def make() -> Outbox:
         where = Where(endpoint.url, token=Secret("tok-outbox-1"), timeout_s=5)
         spool = Spool(str(tmp_path / "spool"), 10_000_000, 3600)
-        return Outbox(where, spool, SYSTEM, lambda text, **_: notes.append(text))
+        return Outbox(where, spool, SYSTEM, lambda text, **_: notes.append(text), lambda: None)
 
     return make
 

@@ -15,23 +15,24 @@ from tests.waiting import wait_for
 def test_status_lines() -> None:
     told = status.Status(12345, 30.0, (
         status.DatabaseStatus("production", 988.0, 1048.0),
-        status.DatabaseStatus("staging", 1000.0 - 7300, 1000.0 + 240, "upload failed: 503", 24),
+        status.DatabaseStatus("staging", 1000.0 - 7300, 1000.0 + 240, "upload failed: 503"),
         status.DatabaseStatus("new\x1b[31m", None, None),
-    ))  # fmt: skip
+    ), 24)  # fmt: skip
     assert told.lines(1000.0) == [
         "Daemon is running (PID: 12345)",
         "  production: last delivered 12 s ago, next cycle in 48 s",
-        "  staging: last delivered 2 h ago, next cycle in 4 min (upload failed: 503; 24 in the spool)",
+        "  staging: last delivered 2 h ago, next cycle in 4 min (upload failed: 503)",
         "  new\\x1b[31m: nothing delivered yet, cycle at work",
+        "  in the spool, to be delivered: 24",
     ]
 
 
 def test_status_file(tmp_path: Path) -> None:
     path = str(tmp_path / "x.json")
-    told = [status.DatabaseStatus("a", 1.0, 2.0, None, 3), status.DatabaseStatus("b")]
+    told = [status.DatabaseStatus("a", 1.0, 2.0, None), status.DatabaseStatus("b")]
     writer = status.StatusFile(path, 7.0)
-    writer.write(told)
-    assert status.read(path, os.getpid()) == status.Status(os.getpid(), 7.0, tuple(told))
+    writer.write(told, 3)
+    assert status.read(path, os.getpid()) == status.Status(os.getpid(), 7.0, tuple(told), 3)
     assert status.read(path, 1) == status.Status(1), "another process's"
     for rubbish in (
         "",
@@ -46,7 +47,7 @@ def test_status_file(tmp_path: Path) -> None:
     writer.remove()
     assert list(tmp_path.iterdir()) == []
     assert status.read(path, 1) == status.Status(1)
-    status.StatusFile(str(tmp_path / "missing" / "x.json")).write(told)
+    status.StatusFile(str(tmp_path / "missing" / "x.json")).write(told, 0)
 
 
 def test_status_on_a_real_database(here: Cli, database: Any, endpoint: Any) -> None:

@@ -87,6 +87,55 @@ def test_an_upload_that_fails_keeps_the_snapshot_for_the_daemon(
     assert endpoint.requests[0].body in [request.body for request in endpoint.requests[1:]]
 
 
+def test_an_upload_that_is_refused_is_set_aside(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
+    endpoint.script([422])
+    done = cli.run("upload", env=single(db.dsn))
+    spool = cli.state / "pgdoctor" / "spool"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "pgdoctor: upload failed: 422 Unprocessable Entity; the endpoint will never take this snapshot, "
+        f"which is set aside in {spool}/rejected\n"
+    )
+    assert len(list((spool / "rejected").glob("*.json.gz"))) == 1
+
+
+def test_what_the_endpoint_does_not_tell_is_a_dash(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
+    endpoint.default = Answer(204, {}, b"")
+    assert cli.run("upload", env=single(db.dsn)).stdout == "uploaded snapshot: id=- source_id=- received_at=-\n"
+
+
+@pytest.mark.parametrize("status", [301, 403, 404, 500])
+def test_config_test_sees_an_endpoint_that_cannot_work(
+    cli: Cli, single: Single, db: Database, endpoint: Endpoint, status: int
+) -> None:
+    endpoint.default = Answer(status)
+    done = cli.run("config", "test", env=single(db.dsn))
+    assert done.returncode == 1
+    assert f"✗ endpoint: {status} " in done.stdout
+
+
+def test_config_test_knows_a_wrong_token_at_the_built_in_endpoint(cli: Cli, single: Single, db: Database) -> None:
+    receiver = cli.start("serve", "--port", "0", env={"PGDOCTOR_TOKEN": TOKEN})
+    url = receiver.wait_for_line(r"listening on (http://\S+/)")[1] + "api/snapshots"
+    env = {**single(db.dsn), "PGDOCTOR_ENDPOINT": url}
+    assert cli.run("config", "test", env=env).returncode == 0
+    done = cli.run("config", "test", env={**env, "PGDOCTOR_TOKEN": "tok-another"})
+    assert done.returncode == 1
+    assert "✗ endpoint: 401 Unauthorized" in done.stdout
+
+
+def test_without_the_packages_it_is_one_line(cli: Cli) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-S", cli.command[1], "version"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert re.fullmatch(r'pgdoctor: gevent is not installed for \S+; run "pip install \."', line)
+
+
 def test_config_test_says_what_works_and_what_does_not(
     cli: Cli, multi: Multi, db: Database, endpoint: Endpoint
 ) -> None:
