@@ -63,7 +63,7 @@ def parser() -> argh.ArghParser:
     root.add_commands(
         [config.init, config.show, config.path, config.test],
         group_name="config",
-        group_kwargs={"help": "write, show, find or test the configuration"},
+        group_kwargs={"title": "write, show, find or test the configuration"},
         name_mapping_policy=_BY_KEYWORD,
     )
     for command in _leaves(root):

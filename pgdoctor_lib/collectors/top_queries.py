@@ -20,6 +20,12 @@ STATEMENT_TIMEOUT_S = 5.0
 SEARCH_S = 10.0  # for all the databases that might have the extension together
 SEARCH_AGAIN_S = 3600.0
 _RECORD = "set compute_query_id to auto and pg_stat_statements.track to top"
+_FORGET = (
+    "as a superuser, forget the statements of databases in other encodings: "
+    "SELECT pg_stat_statements_reset(0, dbid, 0) FROM (SELECT DISTINCT dbid FROM pg_stat_statements(false)) s "
+    "LEFT JOIN pg_database d ON d.oid = dbid WHERE d.encoding IS DISTINCT FROM "
+    "(SELECT encoding FROM pg_database WHERE datname = current_database())"
+)
 _UNTRANSLATABLE = ("22021", "22P05")
 
 
@@ -89,7 +95,7 @@ def alone(session: Session, limit: int, dbid: int = 0) -> TopQueries:
             raise
     found = _read(session, asked(session.facts, limit, dbid, texts=False))
     why = f"texts are left out: some database's statements cannot be written in {session.facts.server_encoding}"
-    return TopQueries(found.json, (*found.errors, CollectorError(NAME, why)))
+    return TopQueries(found.json, (*found.errors, CollectorError(NAME, why, _FORGET)))
 
 
 def candidates(session: Session) -> list[Row]:

@@ -22,7 +22,6 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
     Without `need_endpoint` the endpoint's keys are not looked at, and `Config.endpoint` is None.
     """
     settings = read(path, environ, need_endpoint=need_endpoint)
-    _check_names(settings)
     targets = tuple(_target(each) for each in settings.databases if each["enabled"].value)
     if not targets:
         raise ConfigError(f"{_file(settings)}: databases: none is enabled", hint="nothing would be watched")
@@ -49,7 +48,9 @@ def read(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
     source = find(path, environ)
     skipped = () if need_endpoint else ENDPOINT
     if source is not None:
-        return _read_file(source, environ, skipped)
+        settings = _read_file(source, environ, skipped)
+        _check_names(settings)
+        return settings
     if not environ.get("PGDOCTOR_DSN"):
         raise ConfigError(
             "no configuration: there is no pgdoctor.yaml, and PGDOCTOR_DSN is not set",

@@ -119,8 +119,13 @@ def test_texts_that_this_encoding_lacks(newest_database: Database, collect: Coll
         server.sql("SELECT 1 AS counted_here", dbname=name)
         newest_database.sql('SELECT 1 AS "日本語"')
         found = collect(server.dsn(name))
+        _, _, remedy = found.errors["top_queries"][1].partition(": ")
+        server.sql(remedy, dbname=name)
+        cured = collect(server.dsn(name))
     finally:
         server.drop_database(name)
+    assert cured.query("counted_here")
+    assert cured.errors == {}
     assert "cannot be written in LATIN1" in found.errors["top_queries"][0]
     assert found.top_queries
     assert {row["normalized_query"] for row in found.top_queries} == {None}

@@ -69,3 +69,12 @@ def test_path_named_but_missing(cli: Cli, tmp_path: Path) -> None:
         2,
         'pgdoctor: --config: nope.yaml: no such file; "pgdoctor config init" makes one\n',
     )
+
+
+def test_show_refuses_what_every_start_refuses(cli: Cli) -> None:
+    path = cli.cwd / "pgdoctor.yaml"
+    path.touch(0o600)
+    path.write_text("databases:\n  - {name: a, dsn: host=h}\n  - {name: a, dsn: host=h}\n")
+    done = cli.run("config", "show")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "pgdoctor: pgdoctor.yaml:3: databases[1].name: given before at pgdoctor.yaml:2\n"
