@@ -50,6 +50,7 @@ class Supervisor:
         self._status_file = StatusFile(status_path, config.shutdown_timeout_s) if status_path else None
         self._told: dict[str, tuple[str, ...]] = {}
         self._at_work: set[greenlet] = set()
+        self._broken = False
 
     def run(self, ready: Callable[[], None]) -> int:
         """Start everything, wait for a signal, end everything."""
@@ -72,8 +73,6 @@ class Supervisor:
         self._stop.wait()
         self._end(loops, [drainer, reporter])
         return 1 if self._broken else 0
-
-    _broken = False
 
     def _on_signal(self) -> None:
         # Two signals that arrive while C code holds the thread come as one: nothing here counts them.

@@ -36,8 +36,7 @@ def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S) -> Collected:
 def run(session: Session, limit: int, budget_s: float = BUDGET_S) -> Collected:
     """Everything that can be read in this session; `limit`: how many top queries.
 
-    A third of the time goes to the one statement for all, half of it to asking for each part alone.
-
+    A third of the time is for the one statement that asks for all, half of it for asking for each part alone.
     A collector that fails costs its own section. Raises `DatabaseError` when the connection is lost.
     """
     facts = session.facts

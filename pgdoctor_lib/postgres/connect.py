@@ -52,6 +52,7 @@ class Session:
         self._connection = connection
         self._dsn = dsn
         self._host = host
+        self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
         self.facts = self._read_facts(limit_s)
 
@@ -101,8 +102,6 @@ class Session:
         except BaseException:
             self._abandon()
             raise
-
-    _statement_timeout_s = 5.0
 
     def _read_facts(self, limit_s: float) -> Facts:
         require_supported(self._connection.server_version)
