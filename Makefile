@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST_ARGS ?=
 
-.PHONY: help demo test test-quick check bench smoke clean postgres postgres-quick
+.PHONY: help demo test test-quick faults check bench smoke clean postgres postgres-quick
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
@@ -25,6 +25,9 @@ test: $(VENV)/.dev postgres ## The whole suite, on PostgreSQL 12 to 18 (PYTEST_A
 
 test-quick: $(VENV)/.dev postgres-quick ## The suite on PostgreSQL 12, 15 and 18
 	$(BIN)/python -m pytest --majors 12,15,18 $(PYTEST_ARGS)
+
+faults: $(VENV)/.dev postgres-quick ## Every fault in full, with its figures: docs/reliability.md (about an hour)
+	$(BIN)/python -m pytest tests/faults --full --majors 12,15,18 $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## The linters: ruff, mypy --strict, the order of imports
 	$(BIN)/ruff check

@@ -2,7 +2,7 @@
 
 import signal
 
-pytest_plugins = ("tests.fix_postgres", "tests.fix_endpoint", "tests.fix_daemon")
+pytest_plugins = ("tests.fix_postgres", "tests.fix_endpoint", "tests.fix_daemon", "tests.fix_faults")
 
 
 def pytest_configure() -> None:

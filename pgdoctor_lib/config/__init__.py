@@ -11,6 +11,8 @@ from typing import Literal
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.secret import Secret
 
+QueryText = Literal["full", "masked", "none"]
+
 
 @dataclass(frozen=True)
 class Target:
@@ -22,6 +24,7 @@ class Target:
     limit: int = 20
     tags: tuple[str, ...] | dict[str, str] = ()
     enabled: bool = True
+    query_text: QueryText = "masked"
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,27 @@ class Spool:
 
 
 @dataclass(frozen=True)
+class Log:
+    """The log file is put aside at `max_bytes`, and `keep` such files are kept (0: it never is)."""
+
+    max_bytes: int = 10 * 1024**2
+    keep: int = 5
+
+
+@dataclass(frozen=True)
 class Endpoint:
-    """Where snapshots go. Exactly one of `token` and `token_file` is set; `timeout_s` bounds one exchange."""
+    """Where snapshots go. Exactly one of `token` and `token_file` is set; `timeout_s` bounds one exchange.
+
+    `cert_file`, `key_file`: what this agent shows; `verify`: whether what the endpoint shows is looked at.
+    """
 
     url: str
     token: Secret | None = field(repr=False, default=None)
     token_file: str | None = None
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    verify: bool = True
     timeout_s: float = 30.0
 
 
@@ -58,4 +75,6 @@ class Config:
     spool: Spool
     cycle_timeout_s: float = 60.0
     shutdown_timeout_s: float = 30.0
+    ha: bool = False
+    log: Log = Log()
     warnings: tuple[str, ...] = ()

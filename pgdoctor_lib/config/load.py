@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from pgdoctor_lib.config import Config, Endpoint, Spool, Target, paths
+from pgdoctor_lib.config import Config, Endpoint, Log, Spool, Target, paths
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.settings import ENDPOINT, Setting, Settings, from_environment, from_file, single_name
 from pgdoctor_lib.config.tree import Malformed, parse
@@ -33,6 +33,8 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
         spool=_spool(settings),
         cycle_timeout_s=settings.agent["cycle_timeout"].value,
         shutdown_timeout_s=settings.agent["shutdown_timeout"].value,
+        ha=settings.agent["ha"].value,
+        log=Log(int(settings.agent["log.max_size"].value), settings.agent["log.keep"].value),
         warnings=tuple(warnings(settings)),
     )
 
@@ -84,6 +86,9 @@ def warnings(settings: Settings) -> Iterator[str]:
     url = settings.agent["endpoint"].value
     if url and url.startswith("http:") and not is_loopback(url):
         yield f"{settings.agent['endpoint'].origin}: endpoint: http:// sends the token in the clear; use https://"
+    if settings.agent["insecure_skip_verify"].value:
+        origin = settings.agent["insecure_skip_verify"].origin
+        yield f"{origin}: insecure_skip_verify: anybody between here and the endpoint can read the token; use ca_file"
 
 
 def _read_file(source: str, environ: Mapping[str, str], skipped: tuple[str, ...]) -> Settings:
@@ -144,6 +149,7 @@ def _target(database: dict[str, Setting]) -> Target:
         interval_s=database["interval"].value,
         limit=database["limit"].value,
         tags=database["tags"].value or (),
+        query_text=database["query_text"].value,
     )
 
 
@@ -153,11 +159,16 @@ def _endpoint(settings: Settings) -> Endpoint:
         raise _missing(settings, "PGDOCTOR_ENDPOINT", "endpoint")
     if not value["token"] and not value["token_file"]:
         raise _missing(settings, "PGDOCTOR_TOKEN", "token or token_file")
+    if value["key_file"] and not value["cert_file"]:
+        raise ConfigError(f"{settings.agent['key_file'].origin}: key_file: cert_file, which it belongs to, is not set")
     return Endpoint(
         url=value["endpoint"],
         token=value["token"],
         token_file=value["token_file"],
         ca_file=value["ca_file"],
+        cert_file=value["cert_file"],
+        key_file=value["key_file"],
+        verify=not value["insecure_skip_verify"],
         timeout_s=value["request_timeout"],
     )
 

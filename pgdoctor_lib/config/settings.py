@@ -17,7 +17,9 @@ from pgdoctor_lib.config.values import Around
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import remember
 
-ENDPOINT = ("endpoint", "token", "token_file", "ca_file", "request_timeout")
+ENDPOINT = (
+    "endpoint", "token", "token_file", "ca_file", "cert_file", "key_file", "insecure_skip_verify", "request_timeout",
+)  # fmt: skip
 _DATABASES = "databases"
 
 

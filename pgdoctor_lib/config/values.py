@@ -64,6 +64,12 @@ def whole(low: int, high: int) -> Kind:
     return Kind(f"a whole number from {low} to {high}", lambda value, _: _whole(value, low, high), is_string=False)
 
 
+def choice(*words: str) -> Kind:
+    """One of a few words."""
+    text = f"{', '.join(words[:-1])} or {words[-1]}"
+    return Kind(text, lambda value, _: value if value in words else None)
+
+
 def _within(parse: Callable[[object], float], text: str, low: float, high: float) -> float | None:
     """The number, or None where it cannot be read as one, or as two different ones (0123)."""
     try:
@@ -131,6 +137,18 @@ def _ca_file(text: str, around: Around) -> str | None:
     return _readable(text, around, lambda content: b"BEGIN CERTIFICATE" in content, "certificates in PEM form")
 
 
+def _cert_file(text: str, around: Around) -> str | None:
+    return _readable(text, around, lambda content: b"BEGIN CERTIFICATE" in content, "a certificate in PEM form")
+
+
+def _key_file(text: str, around: Around) -> str | None:
+    return _readable(text, around, _holds_key, "a private key in PEM form, not encrypted")
+
+
+def _holds_key(content: bytes) -> bool:
+    return b"PRIVATE KEY-----" in content and b"ENCRYPTED" not in content
+
+
 def _url(text: str, _: Around) -> str | None:
     try:
         parts = urlsplit(text)
@@ -179,6 +197,8 @@ PATH = Kind("a path", _path)
 TOKEN = Kind("printable ASCII without spaces", _token)
 TOKEN_FILE = Kind("the path of a file that holds the token", _token_file)
 CA_FILE = Kind("the path of a file of certificates (PEM)", _ca_file)
+CERT_FILE = Kind("the path of a certificate (PEM)", _cert_file)
+KEY_FILE = Kind("the path of a private key (PEM)", _key_file)
 URL = Kind("a URL that begins with http:// or https://", _url)
 DSN = Kind("a connection string (URL or keyword=value)", lambda text, around: Dsn.parse(text, around.environ))
 TAGS = Kind("a list of strings, or a mapping of strings to strings", _tags)
