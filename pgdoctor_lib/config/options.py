@@ -64,7 +64,7 @@ OPTIONS = (
            example="/etc/pgdoctor/client.key",
            text="The private key of cert_file, where it is not in that file."),
     Option("insecure_skip_verify", values.FLAG, default="false",
-           text="true: take whatever certificate the endpoint shows. Anybody in between can then read the token."),
+           text="Take whatever certificate the endpoint shows. Anybody in between can then read the token."),
     Option("name", values.NAME, scope=DATABASE, required=True,
            example='"production"',
            text="Its name in lines, snapshots and commands; unique."),
@@ -93,8 +93,8 @@ OPTIONS = (
     Option("spool.max_age", values.duration(60, 365 * 86_400), default="7d",
            text="How long a snapshot is kept for the endpoint."),
     Option("ha", values.FLAG, default="false",
-           text="true: several daemons with this configuration, on different hosts, share the work: "
-                "each database is collected by one at a time."),
+           text="Share the work with other daemons that have this configuration, on other hosts: "
+                "each database is collected by one of them at a time."),
     Option("log.max_size", values.size(64 * 1024, 1024**3), default="10MiB",
            text="At this size the log file (--log-file, daemon start) is put aside as .1 and a new one begun."),
     Option("log.keep", values.whole(0, 100), default="5",
