@@ -1,4 +1,4 @@
-"""The daemon without a terminal, seen from outside: its files, and how it is started, stopped and asked.
+"""The daemon without a terminal, seen from outside: its files, and how it is started, stopped, reloaded and asked.
 
 `start` runs a fresh interpreter with the foreground `daemon` in it and waits on a pipe for its "ok", or
 for its reason: nothing forks under a live hub, and what the user reads is what really happened.
@@ -6,6 +6,7 @@ for its reason: nothing forks under a live hub, and what the user reads is what 
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from pgdoctor_lib.secret import one_line
 READY_FD = "PGDOCTOR_READY_FD"
 _UP_WITHIN_S = 60.0
 _STOP_MARGIN_S = 10.0
+_RELOADED_WITHIN_S = 30.0
+_POLL_S = 0.1
 _LONGEST_ANSWER = 4096
 
 
@@ -78,12 +81,31 @@ def stop(files: Files) -> int | None:
         if found is None:
             return None
         patience_s = status.read(files.status, found.pid).shutdown_timeout_s + _STOP_MARGIN_S
-        found.terminate()
+        found.signal(signal.SIGTERM)
         if not found.wait(patience_s):
             raise DaemonError(
                 f"the daemon (PID: {found.pid}) still runs {patience_s:g} s after SIGTERM",
                 hint=f'see its log; "kill -9 {found.pid}" ends it at once',
             )
+        return found.pid
+
+
+def reload(files: Files) -> int | None:
+    """Have the daemon read its configuration anew, and wait for what came of it; its PID, or None where none runs.
+
+    DaemonError, with exit status 2, where the configuration makes no sense and the old one stays in force.
+    """
+    with holder(files.pid) as found:
+        if found is None:
+            return None
+        before = status.read(files.status, found.pid).reloads
+        found.signal(signal.SIGHUP)
+        until = time.monotonic() + _RELOADED_WITHIN_S
+        while (now := status.read(files.status, found.pid)).reloads == before:
+            if time.monotonic() > until or found.wait(_POLL_S):
+                raise DaemonError("the daemon did not say what came of the reload", hint="see its log")
+        if now.reload_error:
+            raise DaemonError(now.reload_error, hint="the old configuration stays in force", exit_status=2)
         return found.pid
 
 

@@ -25,12 +25,16 @@ class Output:
     """Where everything that the daemon says goes. `wall` tells the time of what has no cycle of its own."""
 
     def __init__(self, config: Config, log_format: LogFormat, wall: Callable[[], float]) -> None:
-        self.single = config.mode == "single"
+        self.reconfigure(config)
         self.json = log_format == "json"
         self.terminal = os.isatty(STDOUT)
         self._wall = wall
         self._writer = Writer()
         self._open_line: CycleLine | None = None
+
+    def reconfigure(self, config: Config) -> None:
+        """From now on lines are those of this configuration's mode."""
+        self.single = config.mode == "single"
 
     def started(self, config: Config) -> None:
         """The banner, once everything is up."""

@@ -75,8 +75,8 @@ class Holder:
         self.pid = pid
         self._fd = fd
 
-    def terminate(self) -> None:
-        """Send SIGTERM to this very process; nothing where it has ended meanwhile.
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to this very process; nothing where it has ended meanwhile.
 
         It is pinned first, then the lock is looked at again: a number that the kernel gave to another
         process in between is never signalled. macOS cannot pin; there some microseconds remain.
@@ -85,9 +85,9 @@ class Holder:
             if _locked_by(self._fd) != self.pid:
                 return
             if pin is None:
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, number)
             else:
-                signal.pidfd_send_signal(pin, signal.SIGTERM)
+                signal.pidfd_send_signal(pin, number)
 
     def wait(self, timeout_s: float) -> bool:
         """Whether the process let the lock go, which its end does, within `timeout_s`."""

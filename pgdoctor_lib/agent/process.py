@@ -29,15 +29,14 @@ def run(config_path: str | None, log_format: LogFormat, pid_file: str | None, lo
     lock: PidFile | None = None
     os.umask(0o077)
     try:
-        config = load.load(config_path, os.environ)
+        read = _Reader(config_path, os.getcwd(), leaves_folder=starter.waits)
+        config = read()
         if pid_file:
             lock = PidFile.acquire(files.pid)
         if log_file:
             logfile.put_in_place(files.log)
-        if starter.waits:
-            config = _leave_folder(config, os.environ)
         status_path = files.status if lock else None
-        return supervisor.run(config, log_format=log_format, ready=starter.up, status_path=status_path)
+        return supervisor.run(config, log_format=log_format, ready=starter.up, status_path=status_path, load=read)
     except PGDoctorError as error:
         starter.failed(error)
         raise
@@ -87,17 +86,37 @@ class Starter:
             self._fd = None
 
 
-def _leave_folder(config: Config, environ: MutableMapping[str, str]) -> Config:
-    """Go to /, so that no file system is kept busy, and make what libpq would look for in the old folder absolute."""
+class _Reader:
+    """Reads the configuration, at the start and at each reload, as from the folder that the daemon was started in.
+
+    In the background the daemon is at / meanwhile, so that no file system is kept busy, and what libpq would look for
+    in the old folder is made absolute.
+    """
+
+    def __init__(self, path: str | None, folder: str, *, leaves_folder: bool) -> None:
+        self._path = path
+        self._folder = folder
+        self._leaves_folder = leaves_folder
+
+    def __call__(self) -> Config:
+        """The configuration in force from now on; ConfigError, or OSError where the folder has gone."""
+        if not self._leaves_folder:
+            return load.load(self._path, os.environ)
+        os.chdir(self._folder)
+        try:
+            return _with_absolute_paths(load.load(self._path, os.environ), os.environ)
+        finally:
+            os.chdir("/")
+
+
+def _with_absolute_paths(config: Config, environ: MutableMapping[str, str]) -> Config:
     for name in _FILE_VARIABLES:
         if name in environ:
             environ[name] = _absolute(environ[name])
-    databases = tuple(_with_absolute_paths(target) for target in config.databases)
-    os.chdir("/")
-    return replace(config, databases=databases)
+    return replace(config, databases=tuple(_absolute_dsn(target) for target in config.databases))
 
 
-def _with_absolute_paths(target: Target) -> Target:
+def _absolute_dsn(target: Target) -> Target:
     params = {key: _absolute(value) if key in _DSN_FILES else value for key, value in target.dsn.params.items()}
     return replace(target, dsn=replace(target.dsn, params=params))
 

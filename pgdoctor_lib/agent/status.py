@@ -3,24 +3,38 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from pgdoctor_lib.agent.pidfile import open_own
 from pgdoctor_lib.errors import DaemonError
 from pgdoctor_lib.secret import printable
 
 _LARGEST_BYTES = 4 * 1024 * 1024
+PATIENCE_INTERVALS = 3  # without a delivery for so long, a database counts as overdue
 
 
-@dataclass
+@dataclass(frozen=True)
 class DatabaseStatus:
-    """One database. Times in epoch seconds; `last_error`: the last cycle's, on one line, None where it went well."""
+    """One database. Times in epoch seconds, None for what has not been yet.
+
+    `since`: watched since then; `last_cycle`: when the last one ended; `last_error`: what it failed with, on one line,
+    None where it went well; `standing_by`: another daemon collects it.
+    """
 
     name: str
+    interval_s: float
+    since: float
+    last_cycle: float | None = None
     last_delivered: float | None = None
     next_due: float | None = None
     last_error: str | None = None
+    standing_by: bool = False
+
+    def overdue(self, now: float) -> bool:
+        """Whether the endpoint has had nothing of it for three intervals, though it should have had."""
+        seen = self.since if self.last_delivered is None else self.last_delivered
+        return not self.standing_by and now - seen > PATIENCE_INTERVALS * self.interval_s
 
     def line(self, now: float) -> str:
         """`production: last delivered 12 s ago, next cycle in 48 s`, and in brackets what is wrong."""
@@ -30,39 +44,62 @@ class DatabaseStatus:
         coming = "cycle at work"
         if self.next_due is not None and self.next_due > now:
             coming = f"next cycle in {_span(self.next_due - now)}"
-        wrong = f" ({self.last_error})" if self.last_error else ""
-        return printable(f"{self.name}: {last}, {coming}{wrong}")
+        aside = "; ".join(self._remarks(now))
+        return printable(f"{self.name}: {last}, {coming}{f' ({aside})' if aside else ''}")
+
+    def _remarks(self, now: float) -> list[str]:
+        remarks = []
+        if self.standing_by:
+            remarks.append("standing by: another daemon collects it")
+        if self.last_error and self.last_cycle is not None:
+            remarks.append(f"last cycle {_span(now - self.last_cycle)} ago: {self.last_error}")
+        if self.overdue(now):
+            remarks.append(f"overdue: no delivery for {PATIENCE_INTERVALS} intervals")
+        return remarks
 
 
 @dataclass(frozen=True)
 class Status:
     """What is known of the daemon `pid`, which gives its cycles `shutdown_timeout_s` when it is to end.
 
-    `spooled`: snapshots that the endpoint has not taken yet, of all databases.
+    `spooled`: snapshots that the endpoint has not taken yet, of all databases; `dropped`: those given up since the
+    start. `reloads`: how often the configuration was read anew; `reload_error`: why the last time changed nothing.
     """
 
     pid: int
     shutdown_timeout_s: float = 30.0
     databases: tuple[DatabaseStatus, ...] = ()
     spooled: int = 0
+    dropped: int = 0
+    reloads: int = 0
+    reload_error: str | None = None
+
+    def overdue(self, now: float) -> bool:
+        """Whether any database is."""
+        return any(database.overdue(now) for database in self.databases)
 
     def lines(self, now: float) -> list[str]:
         """For people; `now` in epoch seconds."""
         databases = [f"  {database.line(now)}" for database in self.databases]
         waiting = [f"  in the spool, to be delivered: {self.spooled}"] if self.spooled else []
-        return [f"Daemon is running (PID: {self.pid})", *databases, *waiting]
+        given_up = [f"  given up since the start: {self.dropped}"] if self.dropped else []
+        stale = [f"  the last reload changed nothing: {printable(self.reload_error)}"] if self.reload_error else []
+        return [f"Daemon is running (PID: {self.pid})", *databases, *waiting, *given_up, *stale]
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """The same for programs, each database with what `overdue` says of it."""
+        databases = [{**asdict(each), "overdue": each.overdue(now)} for each in self.databases]
+        return {**asdict(self), "databases": databases, "overdue": self.overdue(now)}
 
 
 class StatusFile:
     """The writer. The file is replaced as a whole, so that a reader never sees half of it; not synced."""
 
-    def __init__(self, path: str, shutdown_timeout_s: float = 30.0) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._shutdown_timeout_s = shutdown_timeout_s
 
-    def write(self, databases: Iterable[DatabaseStatus], spooled: int) -> None:
+    def write(self, status: Status) -> None:
         """Replace what the file says. A full disk costs the news, never the daemon."""
-        status = Status(os.getpid(), self._shutdown_timeout_s, tuple(databases), spooled)
         new = f"{self._path}.{status.pid}"
         with contextlib.suppress(OSError):
             with contextlib.suppress(FileNotFoundError):
@@ -86,7 +123,7 @@ def read(path: str, pid: int) -> Status:
         with open(fd, encoding="utf-8") as file:
             told = json.loads(file.read(_LARGEST_BYTES))
         databases = tuple(DatabaseStatus(**one) for one in told["databases"])
-        status = Status(told["pid"], told["shutdown_timeout_s"], databases, told["spooled"])
+        status = replace(Status(**told), databases=databases)
     except (OSError, DaemonError, ValueError, KeyError, TypeError):
         return Status(pid)
     return status if status.pid == pid else Status(pid)

@@ -1,82 +1,94 @@
-"""Greenlets and signals: a greenlet a database, and an end that is always reached."""
+"""Greenlets and signals: a greenlet a database, a configuration that may change, and an end that is always reached."""
 
-import itertools
+import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
-from greenlet import greenlet
+from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import startup
-from pgdoctor_lib.agent import cycle, logfile
+from pgdoctor_lib.agent import logfile
 from pgdoctor_lib.agent.outbox import Outbox
-from pgdoctor_lib.agent.output import CycleLine, LogFormat, Output
-from pgdoctor_lib.agent.schedule import next_due
-from pgdoctor_lib.agent.status import DatabaseStatus, StatusFile
+from pgdoctor_lib.agent.output import LogFormat, Output
+from pgdoctor_lib.agent.reload import after_restart, changes
+from pgdoctor_lib.agent.status import Status, StatusFile
+from pgdoctor_lib.agent.watch import Shared, Watch
 from pgdoctor_lib.clock import SYSTEM, Clock
 from pgdoctor_lib.config import Config, Target
-from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
-from pgdoctor_lib.snapshot import CollectorError
+from pgdoctor_lib.errors import PGDoctorError
 
-CYCLES_PER_SERVER = 4  # sessions that PGDoctor opens at once on one server
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
 _CANCEL_S = 3.0  # what a killed cycle gets to have the server cancel its statement
 
 
-def run(config: Config, *, log_format: LogFormat, ready: Callable[[], None], status_path: str | None) -> int:
-    """Run until a signal comes; the exit status. `ready` is called once everything is up."""
-    return Supervisor(config, log_format, status_path, SYSTEM).run(ready)
+def run(
+    config: Config,
+    *,
+    log_format: LogFormat,
+    ready: Callable[[], None],
+    status_path: str | None,
+    load: Callable[[], Config],
+) -> int:
+    """Run until a signal comes; the exit status. `ready` is called once everything is up, `load` at each SIGHUP."""
+    return Supervisor(config, log_format, status_path, load, SYSTEM).run(ready)
 
 
 class Supervisor:
-    """The databases' greenlets, the one that drains the spool, and the signals that end them."""
+    """The databases' greenlets, those that drain the spool and tell the status, and the signals that reach them."""
 
-    def __init__(self, config: Config, log_format: LogFormat, status_path: str | None, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, log_format: LogFormat, status_path: str | None, load: Callable[[], Config], clock: Clock
+    ) -> None:
         self._config = config
-        self._clock = clock
-        self._stop, self._stop_now, self._news = Event(), Event(), Event()
+        self._load = load
+        self._stop, self._stop_now, self._hangup, self._news = Event(), Event(), Event(), Event()
         self._output = Output(config, log_format, clock.wall)
         assert config.endpoint is not None
         self._outbox = Outbox(config.endpoint, config.spool, clock, self._output.note, self._news.set)
-        self._numbers = itertools.count(1)
-        self._servers = {target.dsn.hosts: BoundedSemaphore(CYCLES_PER_SERVER) for target in config.databases}
-        self._status = {target.name: DatabaseStatus(target.name, None, clock.wall()) for target in config.databases}
-        self._status_file = StatusFile(status_path, config.shutdown_timeout_s) if status_path else None
-        self._told: dict[str, tuple[str, ...]] = {}
-        self._at_work: set[greenlet] = set()
+        self._shared = Shared(clock, self._output, self._outbox, self._news.set, config.cycle_timeout_s)
+        self._watches: dict[str, Watch] = {}
+        self._leaving: list[Watch] = []
+        self._status_file = StatusFile(status_path) if status_path else None
+        self._reloads, self._reload_error = 0, ""
         self._broken = False
 
     def run(self, ready: Callable[[], None]) -> int:
         """Start everything, wait for a signal, end everything."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            gevent.signal_handler(number, self._on_signal)
-        gevent.signal_handler(signal.SIGUSR1, logfile.reopen)
-        gevent.get_hub().exception_stream = None  # gevent would print a greenlet's traceback, secrets and all
-        startup.take_signals()
+        self._take_signals()
         self._output.started(self._config)
         self._outbox.announce()
-        for warning in self._config.warnings:
-            self._output.note(warning, level="warning")
-        loops = [gevent.spawn(self._watch, target) for target in self._config.databases]
-        drainer = gevent.spawn(self._outbox.drain_forever)
-        reporter = gevent.spawn(self._report_status)
-        everything: list[Greenlet] = [*loops, drainer, reporter]
-        for spawned in everything:
+        self._warn(self._config.warnings)
+        for target in self._config.databases:
+            self._start(target)
+        others = [
+            gevent.spawn(body) for body in (self._outbox.drain_forever, self._report_status, self._reload_forever)
+        ]
+        for spawned in others:
             spawned.link_exception(self._on_death)
         ready()
         self._stop.wait()
-        self._end(loops, [drainer, reporter])
+        self._end(others)
         return 1 if self._broken else 0
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            gevent.signal_handler(number, self._on_signal)
+        gevent.signal_handler(signal.SIGUSR1, logfile.reopen)
+        gevent.signal_handler(signal.SIGHUP, self._hangup.set)
+        gevent.get_hub().exception_stream = None  # gevent would print a greenlet's traceback, secrets and all
+        startup.take_signals()
 
     def _on_signal(self) -> None:
         # Two signals that arrive while C code holds the thread come as one: nothing here counts them.
         (self._stop_now if self._stop.is_set() else self._stop).set()
+
+    def _start(self, target: Target, after: Watch | None = None) -> None:
+        self._watches[target.name] = watch = Watch(target, self._shared)
+        watch.start(after).link_exception(self._on_death)
 
     def _on_death(self, died: "Greenlet") -> None:
         """A greenlet that dies is a bug: it ends the daemon with status 1 rather than stop watching silently."""
@@ -85,10 +97,14 @@ class Supervisor:
         self._broken = True
         self._stop.set()
 
-    def _end(self, loops: "list[Greenlet]", others: "list[Greenlet]") -> None:
+    def _end(self, others: "list[Greenlet]") -> None:
         """No new cycle; those at work get `shutdown_timeout`, then they are cancelled."""
         self._output.stopping(broken=self._broken)
-        gevent.killall([loop for loop in loops if loop not in self._at_work] + others, block=False)
+        gevent.killall(others, block=False)
+        watches = [*self._watches.values(), *self._leaving]
+        for watch in watches:
+            watch.leave()
+        loops = [watch.greenlet for watch in watches]
         joined = gevent.spawn(gevent.joinall, loops, timeout=self._config.shutdown_timeout_s)
         waited_for: list[Any] = [joined, self._stop_now]
         gevent.wait(waited_for, count=1)
@@ -101,66 +117,60 @@ class Supervisor:
             self._status_file.remove()
         self._output.stopped(broken=self._broken)
 
-    def _watch(self, target: Target) -> None:
-        """One database, on its own interval, until the daemon ends."""
-        start = self._clock.monotonic()
-        while not self._stop.is_set():
+    def _reload_forever(self) -> None:
+        """At each SIGHUP read the configuration anew. Where that makes no sense, the old one stays in force."""
+        reader = ThreadPool(1)  # a file on a dead network file system must not hold the hub
+        while True:
+            self._hangup.wait()
+            self._hangup.clear()
             try:
-                self._cycle(target)
-            finally:
-                self._at_work.discard(gevent.getcurrent())
-            now = self._clock.monotonic()
-            wait_s = next_due(start, target.interval_s, now) - now
-            self._tell_status(target, next_due=self._clock.wall() + wait_s)
-            if not self._stop.is_set():
-                gevent.sleep(wait_s)
+                self._take_over(reader.apply(self._load))
+                self._reload_error = ""
+            except (PGDoctorError, OSError) as error:
+                self._reload_error = str(error)
+                self._output.note(f"reload failed, the old configuration stays in force: {error}", level="error")
+            self._reloads += 1
+            self._news.set()
 
-    def _cycle(self, target: Target) -> None:
-        """A cycle, and what became of it as a line. This is the border: nothing it raises ends the greenlet."""
-        line = CycleLine(self._output, self._numbers, target, self._clock.wall)
-        try:
-            receipt = cycle.run(
-                target, self._admitted(target), self._config.cycle_timeout_s, self._clock, self._outbox, line
-            )
-        except (DatabaseError, DeadlineExceeded) as error:
-            self._tell_status(target, last_error=line.failed("collection failed", str(error)))
-        except PGDoctorError as error:
-            self._tell_status(target, last_error=line.failed("upload failed", str(error)))
-        except gevent.GreenletExit:
-            line.failed("cycle cancelled", "the daemon is stopping")
-            raise
-        except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
-            self._tell_status(target, last_error=line.broken(error))
-        else:
-            line.delivered(receipt.id)
-            self._tell_status(target, last_error=None, last_delivered=self._clock.wall())
-        if line.errors is not None:
-            self._tell_errors(target, line.errors)
+    def _take_over(self, new: Config) -> None:
+        """Put `new` in force. A database that is not changed does not notice."""
+        old, self._config = self._config, new
+        what = changes(old, new)
+        self._output.reconfigure(new)
+        self._shared.cycle_timeout_s = new.cycle_timeout_s
+        self._leaving = [watch for watch in self._leaving if not watch.greenlet.dead]
+        went = {name: self._dismiss(name) for name in (*what.removed, *what.changed)}
+        for target in new.databases:
+            if target.name in what.added or target.name in what.changed:
+                self._start(target, after=went.get(target.name))
+        self._watches = {target.name: self._watches[target.name] for target in new.databases}
+        self._output.note(f"configuration reloaded: {what}")
+        self._warn([*after_restart(old, new), *new.warnings])
 
-    @contextmanager
-    def _admitted(self, target: Target) -> Iterator[None]:
-        """A place at the target's server. Whoever still waits for one when the daemon ends has not begun."""
-        with self._servers[target.dsn.hosts]:
-            self._at_work.add(gevent.getcurrent())
-            yield
+    def _dismiss(self, name: str) -> Watch:
+        watch = self._watches.pop(name)
+        watch.leave()
+        self._leaving.append(watch)
+        return watch
 
-    def _tell_errors(self, target: Target, failed: tuple[CollectorError, ...]) -> None:
-        """What some collector could not read is said once, and again when it changes."""
-        errors = tuple(each.line for each in failed)
-        for text in errors:
-            if text not in self._told.get(target.name, ()):
-                self._output.note(text, target, level="warning")
-        self._told[target.name] = errors
-
-    def _tell_status(self, target: Target, **news: Any) -> None:
-        """What `daemon status` shows of this database from now on."""
-        self._status[target.name] = replace(self._status[target.name], **news)
-        self._news.set()
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            self._output.note(warning, level="warning")
 
     def _report_status(self) -> None:
         """Write the status file when there is news, once a second at most: with many databases it is large."""
         while self._status_file:
-            self._status_file.write(self._status.values(), self._outbox.waiting)
+            self._status_file.write(self._status())
             self._news.wait()
             self._news.clear()
             gevent.sleep(1)
+
+    def _status(self) -> Status:
+        return Status(
+            pid=os.getpid(),
+            shutdown_timeout_s=self._config.shutdown_timeout_s,
+            databases=tuple(watch.status for watch in self._watches.values()),
+            spooled=self._outbox.waiting,
+            reloads=self._reloads,
+            reload_error=self._reload_error or None,
+        )

@@ -1,12 +1,11 @@
 """`pgdoctor daemon`: in the foreground, or in the background with `start`, `stop` and the others."""
 
-import dataclasses
 import json as jsonlib
 import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from argh import arg
 
@@ -17,10 +16,17 @@ if TYPE_CHECKING:
     from pgdoctor_lib.agent.output import LogFormat
 
 NOT_RUNNING = 3  # as pg_ctl status has it
+OVERDUE = 4
 _LINES = 50
+_ACTIONS = ("start", "stop", "restart", "reload", "status", "logs")
 
 
-@arg("action", nargs="?", choices=("start", "stop", "restart", "status", "logs"), help="none: run in the foreground")
+@arg(
+    "action",
+    nargs="?",
+    choices=("start", "stop", "restart", "reload", "status", "logs"),
+    help="none: run in the foreground",
+)
 @arg("-f", "--follow", help="logs: go on with what is written from now on")
 @arg("-n", "--lines", type=int, metavar="N", help=f"logs: the last N lines (default {_LINES})")
 @arg("--json", help="status: as JSON")
@@ -38,7 +44,7 @@ def daemon(  # noqa: PLR0913  (a parameter an option)
     log_format: "LogFormat" = "text",
     config: str | None = None,
 ) -> int:
-    """Watch every configured database, in the foreground or (start, stop, restart, status, logs) in the background."""
+    """Watch every configured database: in the foreground, or with start, stop and the others in the background."""
     _refuse_misplaced(action, logs=follow or lines is not None, status=json)
     if action is None:
         return _told(lambda: _run(config, log_format, pid_file, log_file))
@@ -49,6 +55,8 @@ def daemon(  # noqa: PLR0913  (a parameter an option)
     files = background.Files.chosen(pid_file, log_file, os.environ)
     if action == "stop":
         return _stop(files)
+    if action == "reload":
+        return _reload(files)
     if action == "status":
         return _status(files, json)
     if action == "logs":
@@ -100,6 +108,14 @@ def _stop(files: "Files") -> int:
     return 1 if pid is None else 0
 
 
+def _reload(files: "Files") -> int:
+    from pgdoctor_lib.agent import background
+
+    pid = background.reload(files)
+    print("Daemon is not running" if pid is None else f"Daemon reloaded its configuration (PID: {pid})")
+    return 1 if pid is None else 0
+
+
 def _check(config: str | None) -> None:
     """Before a restart: what could not start again is not stopped."""
     from pgdoctor_lib.config import load
@@ -111,12 +127,15 @@ def _status(files: "Files", json: bool) -> int:
     from pgdoctor_lib.agent import background
 
     found = background.ask(files)
+    now = time.time()
     if json:
-        told: dict[str, Any] = dataclasses.asdict(found) if found else {}
+        told = found.as_json(now) if found else {}
         print(jsonlib.dumps({"running": found is not None, **told}))
     else:
-        print("Daemon is not running" if found is None else "\n".join(found.lines(time.time())))
-    return NOT_RUNNING if found is None else 0
+        print("Daemon is not running" if found is None else "\n".join(found.lines(now)))
+    if found is None:
+        return NOT_RUNNING
+    return OVERDUE if found.overdue(now) else 0
 
 
 def _logs(files: "Files", lines: int, follow: bool) -> int:

@@ -30,7 +30,7 @@ def test_a_life(each_cli: Cli) -> None:
     check(
         cli.run("daemon", "status"), 0,
         rf"Daemon is running \(PID: {number}\)\n"
-        r"  down: nothing delivered yet, next cycle in \d+ (s|min) \(.*connection refused.*\)\n",
+        r"  down: nothing delivered yet, next cycle in \d+ (s|min) \(last cycle \d+ s ago: .*connection refused.*\)\n",
     )  # fmt: skip
     check(cli.run("daemon", "stop"), 0, rf"Daemon stopped \(PID: {number}\)\n")
     assert cli.leftovers() == []
@@ -149,9 +149,9 @@ def test_after_kill_9(here: Cli) -> None:
 def test_a_daemon_that_does_not_end(here: Cli) -> None:
     """`stop` gives up after the daemon's own time to shut down, and says how to go on."""
     holds = (
-        "import signal, sys, time; from pgdoctor_lib.agent import pidfile, status;"
+        "import os, signal, sys, time; from pgdoctor_lib.agent import pidfile, status;"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); pidfile.PidFile.acquire(sys.argv[1]);"
-        "status.StatusFile(sys.argv[1] + '.json', -9.5).write([], 0); time.sleep(60)"
+        "status.StatusFile(sys.argv[1] + '.json').write(status.Status(os.getpid(), -9.5)); time.sleep(60)"
     )
     folder = Path(CHECKOUT[1]).parent
     with subprocess.Popen([sys.executable, "-c", holds, str(pid_file(here))], cwd=folder) as stubborn:

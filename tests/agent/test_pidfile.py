@@ -20,7 +20,7 @@ def test_a_pid_file_replaced_meanwhile(tmp_path: Path) -> None:
     second = _hold(path)
     with holder(str(path)) as found:
         assert found and found.pid == second.pid
-        found.terminate()
+        found.signal(signal.SIGTERM)
         assert found.wait(10)
     assert first.poll() is None
     assert second.wait() == -signal.SIGTERM

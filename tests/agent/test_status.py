@@ -6,33 +6,64 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pgdoctor_lib.agent import status
 from tests.agent.at_home import check, configure, pid
 from tests.fix_daemon import Cli
 from tests.waiting import wait_for
 
 
+def database(name: str, **told: Any) -> status.DatabaseStatus:
+    return status.DatabaseStatus(**{"name": name, "interval_s": 60.0, "since": 990.0, **told})
+
+
 def test_status_lines() -> None:
     told = status.Status(12345, 30.0, (
-        status.DatabaseStatus("production", 988.0, 1048.0),
-        status.DatabaseStatus("staging", 1000.0 - 7300, 1000.0 + 240, "upload failed: 503"),
-        status.DatabaseStatus("new\x1b[31m", None, None),
-    ), 24)  # fmt: skip
+        database("production", last_cycle=988.0, last_delivered=988.0, next_due=1048.0),
+        database("staging", interval_s=3600.0, last_cycle=940.0, last_delivered=1000.0 - 7300, next_due=1000.0 + 240,
+                 last_error="upload failed: 503"),
+        database("late", last_cycle=995.0, last_delivered=819.0, next_due=1055.0, last_error="upload failed: 503"),
+        database("reserve", since=0.0, next_due=1048.0, standing_by=True),
+        database("new\x1b[31m"),
+    ), 24, 3, 2, "pgdoctor.yaml:7: unknown key")  # fmt: skip
     assert told.lines(1000.0) == [
         "Daemon is running (PID: 12345)",
         "  production: last delivered 12 s ago, next cycle in 48 s",
-        "  staging: last delivered 2 h ago, next cycle in 4 min (upload failed: 503)",
+        "  staging: last delivered 2 h ago, next cycle in 4 min (last cycle 60 s ago: upload failed: 503)",
+        "  late: last delivered 3 min ago, next cycle in 55 s (last cycle 5 s ago: upload failed: 503; "
+        "overdue: no delivery for 3 intervals)",
+        "  reserve: nothing delivered yet, next cycle in 48 s (standing by: another daemon collects it)",
         "  new\\x1b[31m: nothing delivered yet, cycle at work",
         "  in the spool, to be delivered: 24",
+        "  given up since the start: 3",
+        "  the last reload changed nothing: pgdoctor.yaml:7: unknown key",
     ]
+    assert [each["overdue"] for each in told.as_json(1000.0)["databases"]] == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("told", "overdue"),
+    [
+        ({"last_delivered": 820.0}, False),
+        ({"last_delivered": 819.0}, True),
+        ({"since": 820.0}, False),
+        ({"since": 819.0}, True),
+        ({"since": 0.0, "last_delivered": 999.0, "last_error": "x"}, False),
+        ({"last_delivered": 100.0, "standing_by": True}, False),
+        ({"last_delivered": 5000.0}, False),  # the clock was set back
+    ],
+)
+def test_three_intervals_without_a_delivery_are_too_many(told: dict[str, Any], overdue: bool) -> None:
+    assert status.Status(1, databases=(database("a", **told),)).overdue(1000.0) is overdue
 
 
 def test_status_file(tmp_path: Path) -> None:
     path = str(tmp_path / "x.json")
-    told = [status.DatabaseStatus("a", 1.0, 2.0, None), status.DatabaseStatus("b")]
-    writer = status.StatusFile(path, 7.0)
-    writer.write(told, 3)
-    assert status.read(path, os.getpid()) == status.Status(os.getpid(), 7.0, tuple(told), 3)
+    told = status.Status(os.getpid(), 7.0, (database("a", last_cycle=1.0), database("b")), 3, 2, 1, "why")
+    writer = status.StatusFile(path)
+    writer.write(told)
+    assert status.read(path, os.getpid()) == told
     assert status.read(path, 1) == status.Status(1), "another process's"
     for rubbish in (
         "",
@@ -47,7 +78,7 @@ def test_status_file(tmp_path: Path) -> None:
     writer.remove()
     assert list(tmp_path.iterdir()) == []
     assert status.read(path, 1) == status.Status(1)
-    status.StatusFile(str(tmp_path / "missing" / "x.json")).write(told, 0)
+    status.StatusFile(str(tmp_path / "missing" / "x.json")).write(told)
 
 
 def test_status_on_a_real_database(here: Cli, database: Any, endpoint: Any) -> None:
@@ -64,3 +95,19 @@ def test_status_on_a_real_database(here: Cli, database: Any, endpoint: Any) -> N
     assert document["running"] and document["pid"] == pid(here)
     [one] = document["databases"]
     assert abs(one["last_delivered"] - time.time()) < 60 and one["next_due"] > time.time()
+    assert not document["overdue"]
+
+
+def test_status_4_where_the_endpoint_gets_nothing(here: Cli, database: Any, endpoint: Any) -> None:
+    """A daemon that runs, but does not do its work: the exit status says so, until it does again."""
+    top = f"endpoint: {endpoint.url}\ntoken: not-a-real-token\ninterval: 1\n"
+    configure(here, f"{top}databases:\n  - {{name: production, dsn: '{database.dsn}'}}\n")
+    endpoint.down()
+    here.run("daemon", "start")
+    late = wait_for(lambda: (done := here.run("daemon", "status")).returncode == 4 and done, "nothing is overdue")
+    assert "overdue: no delivery for 3 intervals" in late.stdout
+    wait_for(lambda: "connection refused" in here.run("daemon", "status").stdout, "no cause")
+    document = json.loads(here.run("daemon", "status", "--json").stdout)
+    assert document["overdue"] and document["databases"][0]["overdue"] and document["spooled"]
+    endpoint.up()
+    wait_for(lambda: here.run("daemon", "status").returncode == 0, "it is overdue still", timeout_s=60)

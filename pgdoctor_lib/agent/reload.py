@@ -1,0 +1,58 @@
+"""From one configuration to the next: who comes, who goes, and what must wait for a restart. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pgdoctor_lib.config import Config, Target
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a reload changes: databases by name, in the new file's order, and whether anything else changed."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    settings: bool
+
+    def __str__(self) -> str:
+        return ", ".join(self._parts()) or "nothing changed"
+
+    def _parts(self) -> Iterator[str]:
+        for names, what in ((self.added, "added"), (self.removed, "removed"), (self.changed, "changed")):
+            if names:
+                yield f"{_databases(len(names))} {what}"
+        if self.settings:
+            yield "settings changed"
+
+
+def changes(old: Config, new: Config) -> Changes:
+    """What is different in `new`."""
+    before, after = _by_name(old), _by_name(new)
+    return Changes(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=tuple(name for name in after if name in before and after[name] != before[name]),
+        settings=_settings(old) != _settings(new),
+    )
+
+
+def after_restart(old: Config, new: Config) -> Iterator[str]:
+    """What only a restart can change, each as a line for the log."""
+    if old.spool.path != new.spool.path:
+        yield "spool.path changes at the next restart"
+    if old.ha != new.ha:
+        yield "ha changes at the next restart"
+
+
+def _by_name(config: Config) -> dict[str, Target]:
+    return {target.name: target for target in config.databases}
+
+
+def _settings(config: Config) -> Config:
+    """All but the databases, and what is only said."""
+    return replace(config, databases=(), warnings=(), source=None, mode="multi")
+
+
+def _databases(count: int) -> str:
+    return f"{count} database{'s' if count != 1 else ''}"

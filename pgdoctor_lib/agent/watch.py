@@ -1,0 +1,124 @@
+"""One database's greenlet: its cycles, on its own interval, until it is told to leave."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.lock import BoundedSemaphore
+
+from pgdoctor_lib.agent import cycle
+from pgdoctor_lib.agent.outbox import Outbox
+from pgdoctor_lib.agent.output import CycleLine, Output
+from pgdoctor_lib.agent.schedule import next_due
+from pgdoctor_lib.agent.status import DatabaseStatus
+from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.config import Target
+from pgdoctor_lib.config.dsn import Host
+from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
+from pgdoctor_lib.snapshot import CollectorError
+
+CYCLES_PER_SERVER = 4  # sessions that PGDoctor opens at once on one server
+if TYPE_CHECKING:
+    Greenlet = gevent.Greenlet[..., None]
+
+
+@dataclass
+class Shared:
+    """What all databases' greenlets work with. `news()` is called when a status changed."""
+
+    clock: Clock
+    output: Output
+    outbox: Outbox
+    news: Callable[[], None]
+    cycle_timeout_s: float
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    servers: dict[tuple[Host, ...], BoundedSemaphore] = field(default_factory=dict)
+
+    def place_at(self, target: Target) -> BoundedSemaphore:
+        """Those who want to work on the target's server at once queue here."""
+        return self.servers.setdefault(target.dsn.hosts, BoundedSemaphore(CYCLES_PER_SERVER))
+
+
+class Watch:
+    """Watches `target` from `start()` until `leave()`, after which no cycle begins."""
+
+    def __init__(self, target: Target, shared: Shared) -> None:
+        self.target = target
+        self.status = DatabaseStatus(target.name, target.interval_s, since=shared.clock.wall())
+        self.at_work = False
+        self._shared = shared
+        self._leaving = False
+        self._told: tuple[str, ...] = ()
+
+    def start(self, after: "Watch | None" = None) -> "Greenlet":
+        """Begin, once the cycle that `after` may be at is over."""
+        self.greenlet: Greenlet = gevent.spawn(self._run, after)
+        return self.greenlet
+
+    def leave(self) -> None:
+        """Begin no cycle any more; one at work goes on to its end."""
+        self._leaving = True
+        if not self.at_work:
+            self.greenlet.kill(block=False)
+
+    def _run(self, after: "Watch | None") -> None:
+        if after:
+            after.greenlet.join()
+        clock = self._shared.clock
+        start = clock.monotonic()
+        while not self._leaving:
+            try:
+                self._cycle()
+            finally:
+                self.at_work = False
+            now = clock.monotonic()
+            wait_s = next_due(start, self.target.interval_s, now) - now
+            self._tell(last_cycle=clock.wall(), next_due=clock.wall() + wait_s)
+            if not self._leaving:
+                gevent.sleep(wait_s)
+
+    def _cycle(self) -> None:
+        """A cycle, and what became of it as a line. This is the border: nothing it raises ends the greenlet."""
+        shared = self._shared
+        line = CycleLine(shared.output, shared.numbers, self.target, shared.clock.wall)
+        try:
+            receipt = cycle.run(
+                self.target, self._admitted(), shared.cycle_timeout_s, shared.clock, shared.outbox, line
+            )
+        except (DatabaseError, DeadlineExceeded) as error:
+            self._tell(last_error=line.failed("collection failed", str(error)))
+        except PGDoctorError as error:
+            self._tell(last_error=line.failed("upload failed", str(error)))
+        except gevent.GreenletExit:
+            line.failed("cycle cancelled", "the daemon is stopping")
+            raise
+        except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
+            self._tell(last_error=line.broken(error))
+        else:
+            line.delivered(receipt.id)
+            self._tell(last_error=None, last_delivered=shared.clock.wall())
+        if line.errors is not None:
+            self._tell_errors(line.errors)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """A place at the target's server. Whoever still waits for one when the daemon ends has not begun."""
+        with self._shared.place_at(self.target):
+            self.at_work = True
+            yield
+
+    def _tell_errors(self, failed: tuple[CollectorError, ...]) -> None:
+        """What some collector could not read is said once, and again when it changes."""
+        errors = tuple(each.line for each in failed)
+        for text in errors:
+            if text not in self._told:
+                self._shared.output.note(text, self.target, level="warning")
+        self._told = errors
+
+    def _tell(self, **news: Any) -> None:
+        """What `daemon status` shows of this database from now on."""
+        self.status = replace(self.status, **news)
+        self._shared.news()
