@@ -6,7 +6,7 @@ Rows stay the JSON text that the server wrote: `Section.json` goes into the body
 import json
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 
 from pgdoctor_lib.secret import redact
@@ -52,11 +52,16 @@ class Collected:
 
 @dataclass(frozen=True)
 class Agent:
-    """Who collected: PGDoctor's version, the host's name, the process."""
+    """Who collected: PGDoctor's version, the host's name, the process.
+
+    `dropped_snapshots`: how many it has given up since its start, of all databases, because the spool was full or they
+    grew too old.
+    """
 
     version: str
     hostname: str
     pid: int
+    dropped_snapshots: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Snapshot:
             "snapshot_id": self.snapshot_id,
             "collected_at": iso_time(self.collected_at),
             "duration_ms": round(self.duration_ms, 1),
-            "agent": {"version": self.agent.version, "hostname": self.agent.hostname, "pid": self.agent.pid},
+            "agent": asdict(self.agent),
             "database": {"name": self.name, "tags": self.tags, "interval_s": whole(self.interval_s)},
             "meta": {"db_name": collected.db_name, "db_version": collected.db_version},
             "has_pg_stat_statements": collected.top_queries is not None,

@@ -28,7 +28,7 @@ def test_the_document() -> None:
         "schema_version": 1,
         "collected_at": "2024-01-15T10:00:00.000Z",
         "duration_ms": 14.2,
-        "agent": {"version": "1.0.0", "hostname": "mon-1", "pid": 12345},
+        "agent": {"version": "1.0.0", "hostname": "mon-1", "pid": 12345, "dropped_snapshots": 0},
         "database": {"name": "production", "tags": ["a"], "interval_s": 60},
         "meta": {"db_name": "app", "db_version": "PostgreSQL 15.18"},
         "has_pg_stat_statements": True,

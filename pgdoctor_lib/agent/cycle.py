@@ -15,28 +15,39 @@ from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
 
 
-def run(
-    target: Target, place: AbstractContextManager[None], timeout_s: float, clock: Clock, outbox: Outbox, line: CycleLine
+def run(  # noqa: PLR0913  (the stations of the way)
+    target: Target,
+    place: AbstractContextManager[None],
+    timeout_s: float,
+    clock: Clock,
+    outbox: Outbox,
+    line: CycleLine,
+    snapshot_id: str | None = None,
 ) -> Receipt:
-    """A whole cycle, once `place` at the server is free. What goes wrong is an exception of the one family."""
+    """A whole cycle, once `place` at the server is free. What goes wrong is an exception of the one family.
+
+    `snapshot_id`: the slot's, where several daemons share the work.
+    """
     with place:
         line.begin()
-        snapshot = take(target, timeout_s, clock)
+        snapshot = take(target, timeout_s, clock, snapshot_id)
     line.uploading(snapshot.collected.errors)
     entry = outbox.keep(snapshot.seal())
     return outbox.deliver(entry, line.retry)
 
 
-def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
+def take(
+    target: Target, timeout_s: float, clock: Clock, snapshot_id: str | None = None, dropped_snapshots: int = 0
+) -> Snapshot:
     """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
         collected = collect(target.dsn, target.limit, timeout_s)
     return Snapshot(
-        snapshot_id=new_id(wall),
+        snapshot_id=snapshot_id or new_id(wall),
         collected_at=wall,
         duration_ms=(clock.monotonic() - started) * 1000,
-        agent=Agent(__version__, socket.gethostname(), os.getpid()),
+        agent=Agent(__version__, socket.gethostname(), os.getpid(), dropped_snapshots),
         name=target.name,
         tags=target.tags,
         interval_s=target.interval_s,
