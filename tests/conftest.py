@@ -2,7 +2,7 @@
 
 import signal
 
-pytest_plugins = ("tests.fix_postgres", "tests.fix_endpoint", "tests.fix_daemon", "tests.fix_faults")
+pytest_plugins = ("tests.fix_postgres", "tests.fix_endpoint", "tests.fix_daemon", "tests.fix_faults", "tests.fix_proxy")
 
 
 def pytest_configure() -> None:
