@@ -1,0 +1,139 @@
+"""Places at a server: few at once, and a cycle that hangs holds up nobody."""
+
+import time
+from collections.abc import Callable
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from pgdoctor_lib.agent import places
+from pgdoctor_lib.agent.places import PLACES, PLACES_A_LANE, Places
+
+
+class Crowd:
+    """Cycles of many databases at one server. `inside`: who has a place; `entered`: who came in, in order."""
+
+    def __init__(self) -> None:
+        self.places = Places()
+        self.inside: set[str] = set()
+        self.entered: list[str] = []
+        self.most = 0
+
+    def cycle(self, name: str, takes: Event | float) -> None:
+        with self.places.place(name):
+            self.inside.add(name)
+            self.entered.append(name)
+            self.most = max(self.most, len(self.inside))
+            try:
+                takes.wait() if isinstance(takes, Event) else gevent.sleep(takes)
+            finally:
+                self.inside.discard(name)
+
+    def spawn(self, names: list[str], takes: Event | float) -> "list[gevent.Greenlet[..., None]]":
+        return [gevent.spawn(self.cycle, name, takes) for name in names]
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> Crowd:
+    monkeypatch.setattr(places, "ALLOWED_S", (0.05, 0.3, float("inf")))
+    return Crowd()
+
+
+def until(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(10):
+        while not condition():
+            gevent.sleep(0.005)
+
+
+def names(count: int, word: str = "db") -> list[str]:
+    return [f"{word}{number}" for number in range(count)]
+
+
+def test_first_come_first_served_and_few_at_once(crowd: Crowd) -> None:
+    gevent.joinall(crowd.spawn(names(40), 0.0), raise_error=True)
+    assert crowd.entered == names(40)
+    assert crowd.most == PLACES_A_LANE
+
+
+def test_cycles_that_hang_hold_up_nobody(crowd: Crowd) -> None:
+    never = Event()
+    hung = crowd.spawn(names(8, "hung"), never)
+    gevent.joinall(crowd.spawn(["well"], 0.0), timeout=10, raise_error=True)
+    assert crowd.entered[-1] == "well" and len(crowd.inside) == 8
+    gevent.killall(hung)
+
+
+def test_what_hung_before_queues_apart(crowd: Crowd) -> None:
+    never = Event()
+    gevent.joinall(crowd.spawn(names(30, "hung"), 0.4))
+    hung = crowd.spawn(names(30, "hung"), never)
+    for _ in range(20):
+        gevent.joinall(crowd.spawn(["well"], 0.0), timeout=10, raise_error=True)
+    assert crowd.entered.count("well") == 20
+    assert len(crowd.inside) == PLACES_A_LANE
+    never.set()
+    gevent.joinall(hung, timeout=10, raise_error=True)
+    assert all(crowd.entered.count(name) == 2 for name in names(30, "hung"))
+
+
+def test_what_takes_a_while_does_not_wait_for_what_hangs(crowd: Crowd) -> None:
+    gevent.joinall([*crowd.spawn(names(8, "hung"), 0.4), *crowd.spawn(names(8, "slow"), 0.1)])
+    never = Event()
+    hung = crowd.spawn(names(8, "hung"), never)
+    gevent.joinall(crowd.spawn(names(8, "slow"), 0.1), timeout=10, raise_error=True)
+    assert crowd.inside == set(names(4, "hung"))
+    gevent.killall(hung)
+
+
+def test_never_more_than_so_many_in_all(crowd: Crowd) -> None:
+    never = Event()
+    hung = crowd.spawn(names(100), never)
+    until(lambda: len(crowd.inside) == PLACES)
+    gevent.sleep(0.2)
+    assert crowd.most == PLACES
+    never.set()
+    gevent.joinall(hung, timeout=10, raise_error=True)
+    assert sorted(crowd.entered) == sorted(names(100))
+
+
+def test_a_quick_cycle_brings_it_back_to_the_quick(crowd: Crowd) -> None:
+    never = Event()
+    gevent.joinall(crowd.spawn(names(5, "hung"), 0.4))
+    hung = crowd.spawn(names(4, "hung"), never)
+    until(lambda: len(crowd.inside) == 4)
+    waiting = crowd.spawn(["hung4"], 0.0)
+    gevent.sleep(0.2)
+    assert "hung4" not in crowd.inside and crowd.entered.count("hung4") == 1
+    gevent.killall(hung[:1])
+    gevent.joinall(waiting, timeout=10, raise_error=True)
+    hung += crowd.spawn(names(1, "hung"), never)  # the place is taken again, and hung4 needs it no more
+    gevent.joinall(crowd.spawn(["hung4"], 0.0), timeout=10, raise_error=True)
+    gevent.killall(hung)
+
+
+def test_who_is_killed_leaves_the_queue_and_the_place(crowd: Crowd) -> None:
+    never = Event()
+    inside = crowd.spawn(names(PLACES), never)
+    until(lambda: len(crowd.inside) == PLACES)
+    waiting = crowd.spawn(["gone"], 0.0)
+    gevent.sleep(0)
+    gevent.killall(waiting)
+    gevent.killall(inside)
+    gevent.joinall(crowd.spawn(names(20, "next"), 0.0), timeout=10, raise_error=True)
+    assert "gone" not in crowd.entered and crowd.entered[-20:] == names(20, "next")
+
+
+def test_an_error_leaves_the_place(crowd: Crowd) -> None:
+    for _ in range(PLACES + 1):
+        with pytest.raises(ValueError, match="broken"), crowd.places.place("db"):
+            raise ValueError("broken")
+
+
+def test_the_real_lengths() -> None:
+    crowd, never = Crowd(), Event()
+    hung = crowd.spawn(names(4), never)
+    started = time.monotonic()
+    gevent.joinall(crowd.spawn(["well"], 0.0), timeout=20, raise_error=True)
+    assert 0.2 < time.monotonic() - started < 5
+    gevent.killall(hung)
