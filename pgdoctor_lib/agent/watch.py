@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent.lock import BoundedSemaphore
 
 from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine, Output
+from pgdoctor_lib.agent.places import Places
 from pgdoctor_lib.agent.schedule import next_due
 from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
@@ -20,7 +20,6 @@ from pgdoctor_lib.config.dsn import Host
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
 from pgdoctor_lib.snapshot import CollectorError
 
-CYCLES_PER_SERVER = 4  # sessions that PGDoctor opens at once on one server
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
 
@@ -35,11 +34,11 @@ class Shared:
     news: Callable[[], None]
     cycle_timeout_s: float
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    servers: dict[tuple[Host, ...], BoundedSemaphore] = field(default_factory=dict)
+    servers: dict[tuple[Host, ...], Places] = field(default_factory=dict)
 
-    def place_at(self, target: Target) -> BoundedSemaphore:
+    def places_at(self, target: Target) -> Places:
         """Those who want to work on the target's server at once queue here."""
-        return self.servers.setdefault(target.dsn.hosts, BoundedSemaphore(CYCLES_PER_SERVER))
+        return self.servers.setdefault(target.dsn.hosts, Places())
 
 
 class Watch:
@@ -106,7 +105,7 @@ class Watch:
     @contextmanager
     def _admitted(self) -> Iterator[None]:
         """A place at the target's server. Whoever still waits for one when the daemon ends has not begun."""
-        with self._shared.place_at(self.target):
+        with self._shared.places_at(self.target).place(self.target.name):
             self.at_work = True
             yield
 
