@@ -15,7 +15,7 @@ from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
 
 
-def run(  # noqa: PLR0913  (the stations of the way)
+def run(
     target: Target,
     place: AbstractContextManager[None],
     timeout_s: float,
