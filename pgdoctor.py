@@ -19,6 +19,7 @@ from psycogreen.gevent import patch_psycopg  # noqa: E402
 
 patch_psycopg()
 Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)  # Ctrl+C is no error that the hub should print
+Hub.threadpool_size = 48  # threads for look-ups, made as they are needed: postgres/resolve.py says how many
 
 from pgdoctor_lib.cli import main  # noqa: E402
 
