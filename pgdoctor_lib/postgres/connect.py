@@ -5,9 +5,13 @@ up first, then every address is tried alone, each under its own deadline, with `
 certificate and ~/.pgpass) and `hostaddr` (for the socket) both given.
 """
 
+import _socket
 import contextlib
 import os
 import random
+import socket
+import struct
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -24,9 +28,12 @@ from pgdoctor_lib.postgres.server import FACTS_SQL, Facts, parse_facts, require_
 from pgdoctor_lib.secret import one_line
 
 CONNECT_TIMEOUT_S = 5.0
+CONNECT_TOTAL_S = 30.0  # for all hosts of a DSN together
+MOST_BYTES = 64 * 1024**2  # of one answer: all of it lies in memory before the first row is seen
 CANCEL_TIMEOUT_S = 2.0
 LOCK_TIMEOUT_MS = 100
 _FACTS_S = 60.0  # at most, however long connecting may take
+_LEAST_S = 0.1  # for one address, where there are very many
 _GRACE_S = 2.0  # what the server gets to end a statement by itself before the client gives up on it
 # A server on a platform that cannot do it (Windows) refuses any other value than 0.
 _CHECK_CLIENT = (
@@ -43,6 +50,48 @@ os.unsetenv("PGSERVICE")
 
 Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
+
+
+class _Metered:
+    """A connection as the wait for one answer sees it: with an end to what a server may send."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._before = _bytes_received(connection)
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def poll(self) -> int:
+        if _bytes_received(self._connection) - self._before > MOST_BYTES:
+            raise DatabaseError(f"the server sent more than {MOST_BYTES // 1024**2} MiB in answer to one statement")
+        return self._connection.poll()
+
+
+def _bytes_received(connection: Connection) -> int:
+    """Since it was opened, as the kernel counts (Linux, TCP); else 0."""
+    if not hasattr(socket, "TCP_INFO"):
+        return 0
+    try:
+        view = _socket.socket(fileno=connection.fileno())  # of the plain kind: gevent's would change its mode
+    except (psycopg2.Error, OSError):
+        return 0
+    try:
+        return int(struct.unpack("Q", view.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)[128:])[0])
+    except (OSError, struct.error):
+        return 0
+    finally:
+        view.detach()
+
+
+def _meter_waits() -> None:
+    """Put the meter into how greenlets wait for libpq, where they do (pgdoctor.py has set that up)."""
+    wait = psycopg2.extensions.get_wait_callback()
+    if wait is not None:
+        psycopg2.extensions.set_wait_callback(lambda connection: wait(_Metered(connection)))
+
+
+_meter_waits()
 
 
 class Session:
@@ -63,6 +112,11 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def greeter_pid(self) -> int:
+        """The backend that the connection was told of when it began. A pooler tells of one that does not exist."""
+        return int(self._connection.info.backend_pid)
 
     def close(self) -> None:
         """End the session; whatever it was doing is rolled back."""
@@ -133,22 +187,31 @@ class Session:
                 _cancel(self._dsn, self._host, self._backend_pid)
 
 
-def connect(dsn: Dsn, *, dbname: str | None = None, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> Session:
+def connect(
+    dsn: Dsn,
+    *,
+    dbname: str | None = None,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    total_s: float = CONNECT_TOTAL_S,
+) -> Session:
     """A session with the first host that answers (and is what `target_session_attrs` asks for).
 
-    `connect_timeout_s` bounds each address, `connect_timeout` in the DSN wins over it. Raises
+    `connect_timeout_s` bounds each address, `connect_timeout` in the DSN wins over it; `total_s` (or one host's
+    time, where that is longer) bounds all: where it is short, each host gets its share. Raises
     `DatabaseError` with the shortest true cause, `UnsupportedServer` before PostgreSQL 12.
     """
     if dbname is not None:
         dsn = replace(dsn, params={**dsn.params, "dbname": dbname})
     limit_s = dsn.connect_timeout_s or connect_timeout_s
+    until = time.monotonic() + max(total_s, limit_s)
     failures: dict[str, DatabaseError] = {}
-    for wanted in dsn.passes:
-        for host in _in_order(dsn):
-            try:
-                return _connect_host(dsn, host, wanted, limit_s)
-            except DatabaseError as error:
-                failures[str(host)] = error
+    attempts = [(wanted, host) for wanted in dsn.passes for host in _in_order(dsn)]
+    for number, (wanted, host) in enumerate(attempts):
+        now = time.monotonic()
+        try:
+            return _connect_host(dsn, host, wanted, limit_s, now + (until - now) / (len(attempts) - number))
+        except DatabaseError as error:
+            failures[str(host)] = error
     raise _summary(failures)
 
 
@@ -159,21 +222,28 @@ def _in_order(dsn: Dsn) -> list[Host]:
     return hosts
 
 
-def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float) -> Session:
+def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: float) -> Session:
     failure = DatabaseError("no address")
-    for address in _addresses(host, limit_s):
+    found = _addresses(host, _within(limit_s, until))
+    for number, address in enumerate(found):
         place = replace(host, hostaddr=address)
+        share_s = _within(limit_s, until, len(found) - number)
         try:
-            with deadline(limit_s, "the connection"):
+            with deadline(share_s, "the connection"):
                 connection = _open(dsn, place, wanted)
-            return _session(connection, dsn, place, limit_s)
+            return _session(connection, dsn, place, _within(limit_s, until, len(found) - number))
         except DatabaseError as error:
             failure = error
         except psycopg2.Error as error:
             failure = _failed(error)
         except DeadlineExceeded:
-            failure = DatabaseError(f"no answer within {limit_s:g} s")
+            failure = DatabaseError(f"no answer within {share_s:g} s")
     raise failure
+
+
+def _within(limit_s: float, until: float, among: int = 1) -> float:
+    """Seconds for one of `among` attempts that are to be over by `until`."""
+    return round(max(_LEAST_S, min(limit_s, (until - time.monotonic()) / among)), 2)
 
 
 def _session(connection: Connection, dsn: Dsn, host: Host, limit_s: float) -> Session:

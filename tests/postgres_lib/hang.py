@@ -10,6 +10,8 @@ patch_psycopg()
 
 import json  # noqa: E402
 import os  # noqa: E402
+import resource  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 
@@ -31,6 +33,32 @@ def cut(dsn: Dsn) -> str:
     """A deadline cuts a statement that the server would go on with."""
     with deadline(0.5, "the cycle"), connect(dsn) as session, session.transaction(30):
         session.query("SELECT pg_sleep(25)")
+    return "not cut"
+
+
+def shared(dsn: Dsn) -> str:
+    """Connect, with half a second for each address, and one for all together."""
+    with connect(dsn, connect_timeout_s=0.5, total_s=1) as session:
+        return session.facts.db_name
+
+
+def flooded(dsn: Dsn) -> str:
+    """Half a gigabyte comes in answer to one statement."""
+    with connect(dsn) as session, session.transaction(30):
+        session.query("SELECT repeat('x', 1000000) FROM generate_series(1, 500)")
+    return "all of it"
+
+
+def stuffed(dsn: Dsn) -> str:
+    """A statement of 30 MB to a backend that has stopped: the deadline comes while it is half sent."""
+    with connect(dsn) as session:
+        pid = int(session.query("SELECT pg_backend_pid()")[0][0] or 0)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with deadline(0.5, "the cycle"):
+                session.query(f"SELECT length('{'x' * 30_000_000}')")
+        finally:
+            os.kill(pid, signal.SIGCONT)
     return "not cut"
 
 
@@ -64,10 +92,13 @@ def main(which: str, text: str) -> None:
     try:
         dsn = Dsn.parse(text, os.environ)
         os.chdir("/")
-        result = {"through": through, "cut": cut, "killed": killed}[which](dsn)
+        ways = {"through": through, "shared": shared, "cut": cut, "killed": killed, "flooded": flooded}
+        result = {**ways, "stuffed": stuffed}[which](dsn)
     except PGDoctorError as error:
         result = f"{type(error).__name__}: {error}"
-    print(json.dumps({"result": result, "took_s": time.monotonic() - started, "gap_s": max(gaps, default=0)}))
+    took_s = time.monotonic() - started
+    rss_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"result": result, "took_s": took_s, "gap_s": max(gaps, default=0), "rss_mb": rss_kb / 1024}))
 
 
 main(sys.argv[1], sys.argv[2])

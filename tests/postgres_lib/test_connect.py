@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pgdoctor_lib.errors import DatabaseError, UnsupportedServer
 from pgdoctor_lib.postgres.connect import connect
 from pgdoctor_lib.postgres.server import require_supported
 from tests.fix_daemon import ROOT
+from tests.fix_proxy import DRIP, Proxy
 from tests.postgres.server import Database, Server
 from tests.postgres_lib.relay import Relay
 from tests.waiting import wait_for
@@ -109,6 +111,63 @@ def test_a_silent_server_is_given_up_on(silent: int) -> None:
     outcome = patched("through", f"postgres://u@127.0.0.1:{silent}/app")
     assert outcome["result"] == "DatabaseError: no answer within 0.5 s"
     assert outcome["took_s"] < 3
+
+
+def test_many_silent_hosts_share_the_time(newest_server: Server, silent: int) -> None:
+    hosts = f"host={','.join(['127.0.0.1'] * 13)} port={f'{silent},' * 12}{newest_server.port}"
+    outcome = patched("shared", f"{hosts} user=postgres dbname=postgres {PLAIN}")
+    assert outcome["result"] == "postgres"
+    assert outcome["took_s"] < 4  # not twelve times half a second
+
+
+def test_a_server_that_does_not_accept_is_given_up_on(full_backlog: int) -> None:
+    outcome = patched("through", f"postgres://u@127.0.0.1:{full_backlog}/app")
+    assert outcome["result"] == "DatabaseError: no answer within 0.5 s"
+    assert (outcome["took_s"] < 3, outcome["gap_s"] < 1) == (True, True)
+
+
+@pytest.mark.parametrize("after", [0, 40])
+def test_a_server_that_drips_is_given_up_on(
+    newest_server: Server, make_proxy: Callable[..., Proxy], after: int
+) -> None:
+    proxy = make_proxy(newest_server.port, DRIP, after=after)
+    outcome = patched("through", f"host=127.0.0.1 port={proxy.port} user=postgres dbname=postgres {PLAIN}")
+    assert outcome["result"] == "DatabaseError: no answer within 0.5 s"
+    assert (outcome["took_s"] < 3, outcome["gap_s"] < 1) == (True, True)
+
+
+def test_a_server_that_is_silent_in_the_handshake_is_given_up_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yes = threading.Thread(target=_say_yes_to_tls, args=(listener,))
+        yes.start()
+        where = f"host=127.0.0.1 port={listener.getsockname()[1]}"
+        outcome = patched("through", f"{where} user=u sslmode=require gssencmode=disable")
+        yes.join()
+    assert outcome["result"] == "DatabaseError: no answer within 0.5 s"
+    assert (outcome["took_s"] < 3, outcome["gap_s"] < 1) == (True, True)
+
+
+def _say_yes_to_tls(listener: socket.socket) -> None:
+    client, _ = listener.accept()
+    with client:
+        while client.recv(1000):
+            client.sendall(b"S")
+            client.recv(1000)
+
+
+def test_an_answer_without_end_is_cut_short(newest_server: Server) -> None:
+    outcome = patched("flooded", newest_server.dsn())
+    assert outcome["result"] == "DatabaseError: the server sent more than 64 MiB in answer to one statement"
+    assert outcome["rss_mb"] < 250
+    assert outcome["gap_s"] < 1
+    wait_for(lambda: not newest_server.backends("pgdoctor"), "the statement goes on", 5)
+
+
+def test_to_close_a_connection_that_is_stuck_takes_no_time(newest_server: Server) -> None:
+    outcome = patched("stuffed", newest_server.dsn())
+    assert outcome["result"] == "DeadlineExceeded: the cycle took longer than 0.5 s"
+    assert outcome["took_s"] < 3
+    assert outcome["gap_s"] < 1
 
 
 def test_a_server_that_lets_in_and_hangs_is_passed_over_in_time(newest_server: Server) -> None:
