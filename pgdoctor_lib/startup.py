@@ -1,15 +1,20 @@
-"""What comes before everything else: standard streams that are there, and signals that wait until somebody listens."""
+"""What comes first: standard streams that are there, no core file, and signals that wait for a listener."""
 
 import os
+import resource
 import signal
 import sys
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 def prepare() -> None:
-    """Stand closed standard streams, and hold signals back while there is nobody yet to take them."""
+    """Stand closed standard streams, and hold signals back while there is nobody yet to take them.
+
+    No core file is written of this process, nor of those that it starts: its memory holds passwords and the token.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _open_missing()
 
 

@@ -126,7 +126,7 @@ def open_own(path: str, flags: int) -> int:
     except OSError as error:
         reason = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}"
         raise DaemonError(f"{one_line(path)} {reason}") from None
-    why = _unfit(os.fstat(fd))
+    why = unfit(os.fstat(fd))
     if why:
         os.close(fd)
         raise DaemonError(f"{one_line(path)} {why}")
@@ -145,7 +145,8 @@ def make_folder(path: str) -> None:
         os.umask(mask)
 
 
-def _unfit(found: os.stat_result) -> str:
+def unfit(found: os.stat_result) -> str:
+    """Why a file is none that this user should write to; "" where it is one."""
     if not stat.S_ISREG(found.st_mode):
         return "is not a plain file"
     if found.st_uid != os.geteuid():

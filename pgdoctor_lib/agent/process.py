@@ -34,7 +34,7 @@ def run(config_path: str | None, log_format: LogFormat, pid_file: str | None, lo
         if pid_file:
             lock = PidFile.acquire(files.pid)
         if log_file:
-            logfile.put_in_place(files.log)
+            logfile.put_in_place(files.log, config.log)
         status_path = files.status if lock else None
         return supervisor.run(config, log_format=log_format, ready=starter.up, status_path=status_path, load=read)
     except PGDoctorError as error:

@@ -1,20 +1,25 @@
 """Standard output, written by a thread of its own.
 
 A pipe that nobody reads, or a terminal that was stopped, holds up whoever writes to it: here that is one
-thread, and never the hub. What waits meanwhile is bounded; what goes beyond is counted, and told afterwards.
+thread, and never the hub. What waits meanwhile is bounded; what goes beyond, or does not fit on the disk, is counted,
+and told afterwards.
 """
 
 import os
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 import gevent
 from gevent import monkey
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
+from pgdoctor_lib.agent import logfile
+
 STDOUT = 1
 MOST_WAITING = 5000
+_PIECE_BYTES = 65536
 _select = monkey.get_original("select", "select")
 
 
@@ -26,6 +31,7 @@ class Writer:
         self._lost = 0
         self._writing = False
         self._news = Event()
+        self._sink = _Sink()
         self._pool = ThreadPool(1)
         gevent.spawn(self._run)
 
@@ -50,18 +56,59 @@ class Writer:
         while True:
             self._news.wait()
             self._news.clear()
-            data = b"".join(self._waiting)
+            texts = list(self._waiting)
             self._waiting.clear()
             self._writing = True
-            self._pool.apply(_write, (data,))
+            self._pool.apply(self._sink.write, (texts,))
             self._writing = False
 
 
-def _write(data: bytes) -> None:
+class _Sink:
+    """Standard output, in the thread. Lines that it does not take are counted, and told when it does again."""
+
+    def __init__(self) -> None:
+        self._lost = 0
+        self._why = ""
+        self._torn = False  # the last line there is not whole
+
+    def write(self, texts: Iterable[bytes]) -> None:
+        """Write whole texts in order, and have the log put aside in between when it is full."""
+        for piece in _pieces(texts):
+            logfile.tend()
+            self._put(piece)
+
+    def _put(self, data: bytes) -> None:
+        note = b"\n" if self._torn else b""
+        if self._lost:
+            note += f"({self._lost} lines are missing here: {self._why})\n".encode()
+        whole = note + data
+        left, why = _write(whole)
+        if left != len(whole):
+            self._torn = bool(left) and whole[-left - 1 : -left] != b"\n"
+        told = left <= len(data)
+        missing = whole[len(whole) - min(left, len(data)) :].count(b"\n")
+        self._lost, self._why = (missing if told else self._lost + missing), why or self._why
+
+
+def _pieces(texts: Iterable[bytes]) -> Iterator[bytes]:
+    """The texts, as many together as make up a piece."""
+    piece = b""
+    for text in texts:
+        if piece and len(piece) + len(text) > _PIECE_BYTES:
+            yield piece
+            piece = b""
+        piece += text
+    if piece:
+        yield piece
+
+
+def _write(data: bytes) -> tuple[int, str]:
+    """How many bytes were not taken, and why."""
     while data:
         try:
             data = data[os.write(STDOUT, data) :]
         except BlockingIOError:  # whoever shares our standard output made it so
             _select([], [STDOUT], [])
-        except OSError:
-            return
+        except OSError as error:
+            return len(data), error.strerror or type(error).__name__
+    return 0, ""

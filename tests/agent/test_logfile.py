@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgdoctor_lib.agent import logfile
+from pgdoctor_lib.agent import logfile, rotation
 from pgdoctor_lib.errors import DaemonError
 from tests.agent.at_home import CONFIG, check, configure, log, pid
 from tests.fix_daemon import CHECKOUT, Cli
@@ -55,7 +55,8 @@ def test_logs_follow_across_rotation(here: Cli) -> None:
 _WRITER = """
 import os, select, signal, sys
 from pgdoctor_lib.agent import logfile
-logfile.put_in_place(sys.argv[1])
+from pgdoctor_lib.config import Log
+logfile.put_in_place(sys.argv[1], Log())
 signal.signal(signal.SIGUSR1, lambda *_: logfile.reopen())
 number = 0
 while not select.select([0], [], [], 0.002)[0]:
@@ -127,3 +128,107 @@ def test_a_log_of_another_kind_is_refused(tmp_path: Path) -> None:
         with pytest.raises(DaemonError):
             logfile.open_log(str(tmp_path / name))
     assert not (tmp_path / "nowhere").exists()
+
+
+def begin(path: Path, *kept: str) -> None:
+    path.write_text("now")
+    for number, text in enumerate(kept, 1):
+        numbered(path, number).write_text(text)
+
+
+def numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+def shown(path: Path) -> dict[str, str]:
+    return {each.name.removeprefix(path.name): each.read_text() for each in path.parent.iterdir()}
+
+
+def rotate(path: Path, keep: int) -> None:
+    fd = rotation.rotate(str(path), keep)
+    os.write(fd, b"new")
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("kept", "keep", "left"),
+    [
+        ([], 1, {"": "new", ".1": "now"}),
+        (["a"], 1, {"": "new", ".1": "now"}),
+        (["a", "b"], 3, {"": "new", ".1": "now", ".2": "a", ".3": "b"}),
+        (["a", "b", "c"], 3, {"": "new", ".1": "now", ".2": "a", ".3": "b"}),
+        (["a", "b", "c", "d"], 2, {"": "new", ".1": "now", ".2": "a"}),
+    ],
+)
+def test_putting_aside(tmp_path: Path, kept: list[str], keep: int, left: dict[str, str]) -> None:
+    begin(tmp_path / "x.log", *kept)
+    rotate(tmp_path / "x.log", keep)
+    assert shown(tmp_path / "x.log") == left
+    assert (tmp_path / "x.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_free_number_ends_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    begin(path, "a", "b", "c")
+    numbered(path, 2).unlink()
+    path.with_name("x.log.new").write_text("left by a crash")
+    rotate(path, 3)
+    assert shown(path) == {"": "new", ".1": "now", ".2": "a", ".3": "c"}
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "fifo", "second name", "new is a link", "another user's"])
+def test_what_is_no_file_of_ours_is_neither_moved_nor_replaced(tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "x.log", tmp_path / "other"
+    begin(path, "a")
+    other.write_text("other")
+    in_the_way = numbered(path, 2)
+    if kind == "link":
+        in_the_way.symlink_to(other)
+    elif kind == "folder":
+        in_the_way.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(in_the_way)
+    elif kind == "second name":
+        in_the_way.hardlink_to(other)
+    elif kind == "new is a link":
+        path.with_name("x.log.new").symlink_to(other)
+    elif os.geteuid() == 0:
+        in_the_way.write_text("theirs")
+        os.chown(in_the_way, 65534, 65534)
+    else:
+        pytest.skip("only root can give files away")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(DaemonError):
+        rotation.rotate(str(path), 5)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (path.read_text(), numbered(path, 1).read_text(), other.read_text()) == ("now", "a", "other")
+
+
+def test_a_log_by_size(here: Cli) -> None:
+    """The real daemon, with a log that is full already when it starts."""
+    log(here).parent.mkdir(parents=True, mode=0o700)
+    log(here).write_text("old\n" * 20000)
+    log(here).chmod(0o600)
+    configure(here, CONFIG + "log: {max_size: 64KiB, keep: 2}\n")
+    here.run("daemon", "start")
+    first = numbered(log(here), 1)
+    wait_for(first.exists, "not put aside")
+    check(here.run("daemon", "stop"), 0, r"Daemon stopped .*\n")
+    assert set(first.read_text().splitlines()) == {"old"}
+    lines = log(here).read_text().splitlines()
+    assert lines[0].startswith("Loaded config") and lines[-1] == "Daemon stopped gracefully."
+    assert log(here).stat().st_mode & 0o777 == 0o600
+
+
+def test_logs_follow_across_built_in_rotations(here: Cli) -> None:
+    """Many within one look of the follower: it reads one file after the other."""
+    log(here).parent.mkdir(parents=True)
+    log(here).write_text("line 0\n")
+    follower = here.start("daemon", "logs", "-f", "-n", "1000000")
+    follower.wait_for_line("line 0$")
+    for number in range(1, 41):
+        fd = rotation.rotate(str(log(here)), 50)
+        os.write(fd, b"line %d\n" % number)
+        os.close(fd)
+    follower.wait_for_line("line 40$")
+    assert follower.lines == [f"line {number}" for number in range(41)]
