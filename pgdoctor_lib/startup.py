@@ -1,5 +1,6 @@
 """What comes first: standard streams that are there, no core file, and signals that wait for a listener."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -14,7 +15,10 @@ def prepare() -> None:
     No core file is written of this process, nor of those that it starts: its memory holds passwords and the token.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # a sandbox may forbid it; the unit sets it itself
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _open_missing()
 
 

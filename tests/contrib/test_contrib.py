@@ -1,18 +1,20 @@
 """What contrib/ offers, tried with the programs that will read it."""
 
+import json
 import os
 import plistlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 
 from pgdoctor_lib.config import load
-from tests.fix_daemon import ROOT
+from tests.fix_daemon import ROOT, Cli
+from tests.fix_endpoint import Endpoint
 from tests.postgres.server import Server
 
 CONTRIB = ROOT / "contrib"
@@ -26,22 +28,41 @@ def run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
 
 
-@needs("systemd-analyze")
-def test_the_unit_is_what_systemd_reads(tmp_path: Path) -> None:
-    """`verify` says what it does not know, and exits with 0; so any word is one too many."""
-    unit = tmp_path / "pgdoctor.service"
+@pytest.fixture(params=["as it is", "DynamicUser"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The unit with a program that is there; and once more with the drop-in beside it."""
+    path = tmp_path / "pgdoctor.service"
     text = (CONTRIB / "pgdoctor.service").read_text()
-    unit.write_text(text.replace("/usr/local/bin/pgdoctor", str(ROOT / "pgdoctor.py")))
+    path.write_text(text.replace("/usr/local/bin/pgdoctor", str(ROOT / "pgdoctor.py")))
+    if request.param == "DynamicUser":
+        drop_ins = tmp_path / "pgdoctor.service.d"
+        drop_ins.mkdir()
+        shutil.copy(CONTRIB / "dynamic-user.conf", drop_ins)
+    return path
+
+
+@needs("systemd-analyze")
+def test_the_unit_is_what_systemd_reads(unit: Path) -> None:
+    """`verify` says what it does not know, and exits with 0; so any word is one too many."""
     done = run("systemd-analyze", "verify", "--man=no", unit)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @needs("systemd-analyze")
-def test_the_unit_is_hardened() -> None:
-    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", CONTRIB / "pgdoctor.service")
+def test_the_drop_in_is_read_too(unit: Path) -> None:
+    """Else the tests around this one would say nothing of it."""
+    for drop_in in unit.parent.glob("*.d/*.conf"):
+        drop_in.write_text(drop_in.read_text() + "Nonsense=1\n")
+        assert "Nonsense" in run("systemd-analyze", "verify", "--man=no", unit).stderr
+
+
+@needs("systemd-analyze")
+def test_the_unit_is_hardened(unit: Path, figure: Callable[[str, str], None]) -> None:
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
     match = re.search(r"exposure level for pgdoctor\.service: ([\d.]+)", done.stdout)
     assert match, done
     assert float(match[1]) <= 1.5
+    figure(f"exposure of the unit ({'DynamicUser' if list(unit.parent.glob('*.d')) else 'fixed user'})", match[1])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +70,13 @@ def test_the_unit_is_hardened() -> None:
     [
         "ExecStart=/usr/local/bin/pgdoctor daemon",
         "Environment=PGDOCTOR_CONFIG=/etc/pgdoctor/config.yaml",
-        "Restart=always",
+        "Type=notify",
+        "NotifyAccess=main",
+        "WatchdogSec=90",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "LoadCredential=token:/etc/pgdoctor/token",
+        "LimitCORE=0",
+        "Restart=on-failure",
         "RestartSec=10",
         "RestartPreventExitStatus=2",
         "User=pgdoctor",
@@ -89,16 +116,34 @@ def test_the_plist() -> None:
     assert len(keys) == len(set(keys)), "plistlib does not see that a key is there twice"
     job = plistlib.loads(path.read_bytes())
     assert job["Label"] == path.stem == "com.pgdoctor"
-    assert job["ProgramArguments"] == ["/usr/local/bin/pgdoctor", "daemon"]
+    assert job["ProgramArguments"] == ["/usr/local/bin/pgdoctor", "daemon", "--log-file", job["StandardOutPath"]]
+    assert job["StandardErrorPath"] == job["StandardOutPath"]
     assert job["EnvironmentVariables"] == {"PGDOCTOR_CONFIG": "/etc/pgdoctor/config.yaml"}
     assert job["KeepAlive"] is job["RunAtLoad"] is True
     assert job["Umask"] == 0o077
     assert job["ExitTimeOut"] > 30
 
 
-def test_the_sample_configuration_loads() -> None:
-    config = load.load(str(CONTRIB / "pgdoctor.yaml"), {"PGDOCTOR_TOKEN": "not-a-real-token", "HOME": "/"})
+def test_the_sample_configuration_loads(tmp_path: Path) -> None:
+    """With the token as the unit's LoadCredential gives it."""
+    (tmp_path / "token").write_text("not-a-real-token\n")
+    config = load.load(str(CONTRIB / "pgdoctor.yaml"), {"CREDENTIALS_DIRECTORY": str(tmp_path), "HOME": "/"})
     assert [target.name for target in config.databases] == ["production", "reporting", "local"]
+    assert config.endpoint and config.endpoint.token_file == str(tmp_path / "token")
+
+
+def test_the_token_by_load_credential(cli: Cli, endpoint: Endpoint, server: Server) -> None:
+    credentials = cli.home / "credentials"
+    credentials.mkdir(mode=0o700)
+    (credentials / "token").write_text("handed-over-by-systemd\n")
+    (credentials / "token").chmod(0o400)
+    path = cli.cwd / "pgdoctor.yaml"
+    lines = [f"endpoint: {endpoint.url}", "token_file: ${CREDENTIALS_DIRECTORY}/token", "databases:", "  - name: a"]
+    path.write_text("\n".join([*lines, f"    dsn: {json.dumps(server.dsn())}", ""]))
+    path.chmod(0o600)
+    done = cli.run("upload", env={"CREDENTIALS_DIRECTORY": str(credentials)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert endpoint.requests[0].headers["Authorization"] == "Bearer handed-over-by-systemd"
 
 
 @pytest.fixture
