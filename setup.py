@@ -24,12 +24,13 @@ setup(
     packages=find_packages(include=["pgdoctor_lib", "pgdoctor_lib.*"]),
     package_data={"": ["*.sql", "*.md"], "pgdoctor_lib.receiver": ["web/**"], "pgdoctor_lib.demo": ["**"]},
     entry_points={"console_scripts": ["pgdoctor = pgdoctor:main"]},
+    # `make smoke` runs with the lowest of these, which have wheels for each Python, and with the highest.
     install_requires=[
-        "gevent>=24.2,<27",
+        "gevent>=24.10.2,<27",
         "psycogreen>=1.0,<2",
-        "psycopg2-binary>=2.9.5,<3",
+        "psycopg2-binary>=2.9.10,<3",
         "requests>=2.32.2,<3",
-        "PyYAML>=6.0.1,<7",
+        "PyYAML>=6.0.2,<7",
         "argh>=0.31,<1",
     ],
     extras_require={
@@ -38,6 +39,7 @@ setup(
         "dev": [
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
+            "hypothesis>=6.151,<7",
             "trustme>=1.1,<2",
             "jsonschema>=4.20,<5",
             "ruff>=0.17,<0.18",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pgdoctor_lib import __version__
 from tests.fix_daemon import ROOT, Cli
+from tests.smoke.run import lowest_versions
 
 SHIPPED = {".py", ".sql", ".md", ".html", ".css", ".js", ".svg", ".json", ".yaml"}
 
@@ -36,6 +37,22 @@ def test_the_wheel_holds_no_tests_and_carries_the_licence(wheel: Path) -> None:
         f"pgdoctor-{__version__}.dist-info",
     }
     assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"pgdoctor-{__version__}.dist-info/METADATA").decode()
+    required = re.findall(r"^Requires-Dist: ([^;\n]+)", metadata, re.MULTILINE)
+    assert len(required) > 10
+    unbounded = [each for each in required if not (">=" in each and re.search(r"<[0-9]", each))]
+    assert unbounded == []
+
+
+def test_the_lowest_versions_are_those_of_the_metadata(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"pgdoctor-{__version__}.dist-info/METADATA").decode()
+    required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*>=([\w.]+)[^;\n]*$", metadata, re.MULTILINE)
+    assert sorted(lowest_versions()) == sorted(f"{name}=={version}" for name, version in required)
 
 
 def test_the_changelog_begins_with_this_version() -> None:

@@ -5,6 +5,7 @@ aliases count for all that they stand for. PyYAML's own words quote the file, wh
 token: they are replaced by ours.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ _EXPLANATIONS = {
     "undefined alias": "an alias (*name) without its anchor (&name)",
     "unknown escape character": "a backslash that means nothing within \"…\"; write it twice, or use '…'",
 }
+_KEY = re.compile(r"[A-Za-z]?[a-z]{1,30}([_-][a-z]{1,30}){0,3}")  # digits and capitals are what tokens have
 _UNFINISHED = ("end of stream", "expected ','", "expected ':'")  # reported where it begins, not where YAML gave up
 
 
@@ -172,8 +174,8 @@ class _Builder:
 
 
 def shown_key(key: str) -> str:
-    """A key for a message, or "…" where it looks like something that was not meant as a key."""
-    return key if len(key) <= 40 and key.replace("_", "").replace("-", "").isalnum() and key.isascii() else "…"
+    """A key for a message, or "…" where it may be something else, such as a token that lost its key."""
+    return key if _KEY.fullmatch(key) else "…"
 
 
 def _line(event: yaml.Event) -> int:
