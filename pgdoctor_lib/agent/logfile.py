@@ -93,8 +93,9 @@ def _is_due(found: os.stat_result) -> bool:
 
 
 def _fresh(path: str) -> int:
-    if rotation.is_at(path, os.fstat(1)):
-        return rotation.rotate(path, _place.rules.keep)
+    with contextlib.suppress(FileNotFoundError):
+        if rotation.is_at(path, os.fstat(1)):
+            return rotation.rotate(path, _place.rules.keep)
     return open_log(path)  # somebody else renamed or removed it
 
 
