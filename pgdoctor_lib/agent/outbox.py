@@ -62,6 +62,10 @@ class Outbox:
         """Snapshots that the endpoint has not taken yet, those at work included."""
         return self._spool.count + len(self._memory)
 
+    def has(self, snapshot_id: str) -> bool:
+        """Whether it waits, or is at work, here."""
+        return snapshot_id in self._memory or snapshot_id in self._in_hand or self._spool.has(snapshot_id)
+
     def announce(self) -> None:
         """Say what an earlier run left."""
         if self._spool.count:

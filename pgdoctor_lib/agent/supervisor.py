@@ -11,6 +11,7 @@ from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import startup
 from pgdoctor_lib.agent import logfile
+from pgdoctor_lib.agent.leaders import Leaders
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import LogFormat, Output
 from pgdoctor_lib.agent.reload import after_restart, changes
@@ -50,6 +51,8 @@ class Supervisor:
         assert config.endpoint is not None
         self._outbox = Outbox(config.endpoint, config.spool, clock, self._output.note, self._news.set)
         self._shared = Shared(clock, self._output, self._outbox, self._news.set, config.cycle_timeout_s)
+        if config.ha:
+            self._shared.leaders = Leaders(clock, self._output.note, self._on_death, config.endpoint.url)
         self._watches: dict[str, Watch] = {}
         self._leaving: list[Watch] = []
         self._status_file = StatusFile(status_path) if status_path else None
@@ -62,6 +65,8 @@ class Supervisor:
         self._output.started(self._config)
         self._outbox.announce()
         self._warn(self._config.warnings)
+        if self._shared.leaders:
+            self._shared.leaders.follow(self._config.databases)
         for target in self._config.databases:
             self._start(target)
         others = [
@@ -109,7 +114,7 @@ class Supervisor:
         waited_for: list[Any] = [joined, self._stop_now]
         gevent.wait(waited_for, count=1)
         joined.kill(block=False)
-        left = [*loops, *others]
+        left = [*loops, *others, *(self._shared.leaders.stop() if self._shared.leaders else ())]
         gevent.killall(left, block=False)
         gevent.joinall(left, timeout=_CANCEL_S)  # killall's own timeout would raise
         self._outbox.close()
@@ -144,6 +149,8 @@ class Supervisor:
             if target.name in what.added or target.name in what.changed:
                 self._start(target, after=went.get(target.name))
         self._watches = {target.name: self._watches[target.name] for target in new.databases}
+        if self._shared.leaders:
+            self._shared.leaders.follow(new.databases)
         self._output.note(f"configuration reloaded: {what}")
         self._warn([*after_restart(old, new), *new.warnings])
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import gevent
 
 from pgdoctor_lib.agent import cycle
+from pgdoctor_lib.agent.leaders import Leaders
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine, Output
 from pgdoctor_lib.agent.places import Places
 from pgdoctor_lib.agent.schedule import next_due
+from pgdoctor_lib.agent.slots import Slot, Slots
 from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
@@ -26,13 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Shared:
-    """What all databases' greenlets work with. `news()` is called when a status changed."""
+    """What all databases' greenlets work with. `news()` is called when a status changed.
+
+    `leaders`: who collects, where several daemons share the work, else None.
+    """
 
     clock: Clock
     output: Output
     outbox: Outbox
     news: Callable[[], None]
     cycle_timeout_s: float
+    leaders: Leaders | None = None
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     servers: dict[tuple[Host, ...], Places] = field(default_factory=dict)
 
@@ -66,26 +72,52 @@ class Watch:
     def _run(self, after: "Watch | None") -> None:
         if after:
             after.greenlet.join()
+        if self._shared.leaders:
+            self._run_by_slots(self._shared.leaders)
+        else:
+            self._run_on_a_grid()
+
+    def _run_on_a_grid(self) -> None:
         clock = self._shared.clock
         start = clock.monotonic()
         while not self._leaving:
-            try:
-                self._cycle()
-            finally:
-                self.at_work = False
+            self._cycle_once()
+            self._tell(last_cycle=clock.wall())
             now = clock.monotonic()
-            wait_s = next_due(start, self.target.interval_s, now) - now
-            self._tell(last_cycle=clock.wall(), next_due=clock.wall() + wait_s)
-            if not self._leaving:
-                gevent.sleep(wait_s)
+            self._pause(next_due(start, self.target.interval_s, now) - now)
 
-    def _cycle(self) -> None:
+    def _run_by_slots(self, leaders: Leaders) -> None:
+        """The slots are every daemon's. Whether it is ours to collect is asked at the beginning of each."""
+        clock = self._shared.clock
+        slots = Slots(self.target)
+        self._pause(slots.until_next(clock.wall()))
+        while not self._leaving:
+            slot = slots.take(clock.wall())
+            leads = leaders.leads(self.target)
+            self._tell(standing_by=not leads)
+            if leads and not self._shared.outbox.has(slot.snapshot_id):
+                self._cycle_once(slot)
+                self._tell(last_cycle=clock.wall())
+            self._pause(slots.until_next(clock.wall()))
+
+    def _pause(self, wait_s: float) -> None:
+        self._tell(next_due=self._shared.clock.wall() + wait_s)
+        if not self._leaving:
+            gevent.sleep(wait_s)
+
+    def _cycle_once(self, slot: Slot | None = None) -> None:
+        try:
+            self._cycle(slot.snapshot_id if slot else None)
+        finally:
+            self.at_work = False
+
+    def _cycle(self, snapshot_id: str | None) -> None:
         """A cycle, and what became of it as a line. This is the border: nothing it raises ends the greenlet."""
         shared = self._shared
         line = CycleLine(shared.output, shared.numbers, self.target, shared.clock.wall)
         try:
             receipt = cycle.run(
-                self.target, self._admitted(), shared.cycle_timeout_s, shared.clock, shared.outbox, line
+                self.target, self._admitted(), shared.cycle_timeout_s, shared.clock, shared.outbox, line, snapshot_id
             )
         except (DatabaseError, DeadlineExceeded) as error:
             self._tell(last_error=line.failed("collection failed", str(error)))

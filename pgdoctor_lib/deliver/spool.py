@@ -67,6 +67,10 @@ class Spool:
         """Parcels in the spool, claimed ones included."""
         return len(self._waiting) + len(self._claimed)
 
+    def has(self, snapshot_id: str) -> bool:
+        """Whether it lies here."""
+        return snapshot_id in self._claimed or any(snapshot_id == waiting for waiting, _ in self._waiting)
+
     def keep(self, parcel: Parcel) -> None:
         """Put it on disk, claimed. SpoolError where that is not possible: the caller still has it."""
         self._claimed[parcel.snapshot_id] = len(parcel.data)
