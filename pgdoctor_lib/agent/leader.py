@@ -51,6 +51,11 @@ class Leader:
         """For people. "alone": no lease can be had, so this daemon collects whatever others do."""
         return self._role or "standing by"
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether nothing is known of the lease yet."""
+        return self._role is None
+
     def leads(self) -> bool:
         """Whether a cycle may begin now. Before anything is known of the lease: no.
 

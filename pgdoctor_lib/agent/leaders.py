@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gevent
@@ -9,14 +10,36 @@ import gevent
 from pgdoctor_lib.agent.leader import Leader, Role
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
-from pgdoctor_lib.config.dsn import Host
+from pgdoctor_lib.config.dsn import Dsn, Host
 
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
 
 
+@dataclass
+class _Group:
+    """One server. `before`: who spoke for it before a reload, until `leader` knows what to say."""
+
+    databases: list[tuple[str, Dsn, float]]
+    leader: Leader
+    greenlet: "Greenlet"
+    before: "_Group | None"
+
+    def speaker(self) -> Leader:
+        if self.before and self.leader.is_undecided:
+            return self.before.speaker()
+        self.end_before()
+        return self.leader
+
+    def end_before(self) -> None:
+        if self.before:
+            self.before.end_before()
+            self.before.greenlet.kill(block=False)
+            self.before = None
+
+
 class Leaders:
-    """`follow(targets)` says which databases there are; then `leads(target)` who collects them.
+    """`follow(targets)` says which databases there are; then `leads(target)` whether this daemon collects one of them.
 
     `note` and `realm` as in `Leader`. `on_death` is linked to each greenlet: that one of them ends by itself is a bug.
     """
@@ -28,37 +51,41 @@ class Leaders:
         self._note = note
         self._on_death = on_death
         self._realm = realm
-        self._groups: dict[tuple[Host, ...], tuple[tuple[Target, ...], Leader, Greenlet]] = {}
+        self._groups: dict[tuple[Host, ...], _Group] = {}
 
     def follow(self, targets: Iterable[Target]) -> None:
         """From now on these. A server whose databases are the same as before does not notice."""
         wanted = defaultdict[tuple[Host, ...], list[Target]](list)
         for target in targets:
             wanted[target.dsn.hosts].append(target)
-        for hosts, (before, _, greenlet) in list(self._groups.items()):
-            if tuple(wanted.get(hosts, ())) != before:
-                del self._groups[hosts]
-                greenlet.kill(block=False)
+        for hosts in self._groups.keys() - wanted.keys():
+            self._end(self._groups.pop(hosts))
         for hosts, group in wanted.items():
-            if hosts not in self._groups:
+            databases = [(target.name, target.dsn, target.interval_s) for target in group]
+            before = self._groups.get(hosts)
+            if before is None or before.databases != databases:
                 leader = Leader(group, self._clock, self._note, self._realm)
                 greenlet = gevent.spawn(leader.run)
                 greenlet.link_exception(self._on_death)
-                self._groups[hosts] = tuple(group), leader, greenlet
+                self._groups[hosts] = _Group(databases, leader, greenlet, before)
 
     def leads(self, target: Target) -> bool:
         """Whether a cycle of `target` may begin now."""
         group = self._groups.get(target.dsn.hosts)
-        return group is not None and group[1].leads()
+        return group is not None and group.speaker().leads()
 
     def role(self, target: Target) -> Role | None:
-        """What is told of it to people; None where `target` is not followed."""
+        """What people are told of it; None where `target` is not followed."""
         group = self._groups.get(target.dsn.hosts)
-        return group[1].role if group else None
+        return group.speaker().role if group else None
 
     def stop(self) -> "list[Greenlet]":
         """Give back every lease; the greenlets that are at it."""
-        ending = [greenlet for _, _, greenlet in self._groups.values()]
-        gevent.killall(ending, block=False)
+        ending = [self._end(group) for group in self._groups.values()]
         self._groups.clear()
         return ending
+
+    def _end(self, group: _Group) -> "Greenlet":
+        group.end_before()
+        group.greenlet.kill(block=False)
+        return group.greenlet

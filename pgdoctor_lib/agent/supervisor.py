@@ -105,6 +105,8 @@ class Supervisor:
     def _end(self, others: "list[Greenlet]") -> None:
         """No new cycle; those at work get `shutdown_timeout`, then they are cancelled."""
         self._output.stopping(broken=self._broken)
+        if self._shared.leaders:  # at once: other daemons need not wait for what hangs here
+            others = [*others, *self._shared.leaders.stop()]
         gevent.killall(others, block=False)
         watches = [*self._watches.values(), *self._leaving]
         for watch in watches:
@@ -114,7 +116,7 @@ class Supervisor:
         waited_for: list[Any] = [joined, self._stop_now]
         gevent.wait(waited_for, count=1)
         joined.kill(block=False)
-        left = [*loops, *others, *(self._shared.leaders.stop() if self._shared.leaders else ())]
+        left = [*loops, *others]
         gevent.killall(left, block=False)
         gevent.joinall(left, timeout=_CANCEL_S)  # killall's own timeout would raise
         self._outbox.close()
