@@ -14,6 +14,7 @@ MAX_RETRY_AFTER_S = 60.0
 MAX_ID_CHARS = 100
 
 _DUPLICATE = 409
+_OTHER_BODY = 422  # under a key that it has seen: draft-ietf-httpapi-idempotency-key-header
 _MEANING: dict[int, type[DeliveryError]] = {
     401: Unauthorized,
     403: Unauthorized,
@@ -44,12 +45,14 @@ class Receipt:
     received_at: str | None = None
 
 
-def judge(answer: Answer, wall: float) -> Receipt:
+def judge(answer: Answer, wall: float, *, shared_ids: bool = False) -> Receipt:
     """The receipt, or the error that the status stands for. `wall`: now, in epoch seconds.
 
-    A redirect that comes here was not followed: a misconfigured endpoint, so the snapshot is kept.
+    With `shared_ids` a 422 says that another agent's snapshot under this id is there: delivered. A redirect that comes
+    here was not followed: a misconfigured endpoint, so the snapshot is kept.
     """
-    if 200 <= answer.status < 300 or answer.status == _DUPLICATE:
+    taken = 200 <= answer.status < 300 or answer.status == _DUPLICATE
+    if taken or (shared_ids and answer.status == _OTHER_BODY):
         return _receipt(answer)
     meaning = _MEANING.get(answer.status) or _MEANING_OF_CLASS.get(answer.status // 100, DeliveryError)
     if issubclass(meaning, Retryable):

@@ -17,6 +17,11 @@ import urllib3
 from pgdoctor_lib.errors import DeliveryError, Retryable
 from pgdoctor_lib.secret import one_line
 
+
+class AnswerTooLong(http.client.HTTPException):
+    """An answer that goes on and on."""
+
+
 _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "connection refused"),
     (http.client.RemoteDisconnected, "connection closed without an answer"),
@@ -24,6 +29,7 @@ _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (BrokenPipeError, "connection reset"),
     (http.client.IncompleteRead, "answer cut short"),
     (urllib3.exceptions.IncompleteRead, "answer cut short"),
+    (AnswerTooLong, "answer too long"),
     (http.client.HTTPException, "not an HTTP answer"),
     (urllib3.exceptions.InvalidChunkLength, "not an HTTP answer"),
     (TimeoutError, "timed out"),

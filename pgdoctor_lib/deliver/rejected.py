@@ -34,6 +34,10 @@ class Rejected:
             return
         self._trim()
 
+    def bound(self, max_bytes: int) -> None:
+        """Hold no more than this, from the next file on."""
+        self._max_bytes = max_bytes
+
     def close(self) -> None:
         """Let go of the folder."""
         self._folder.close()

@@ -5,8 +5,9 @@ sizes) and which parcels are claimed, that is, in somebody's hands. All of that 
 thread; what waits for the disk is handed to `offload`, and touches nothing of it.
 """
 
+import bisect
 import errno
-import heapq
+import math
 import re
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
@@ -51,7 +52,7 @@ class Spool:
     ) -> None:
         self._path, self._max_bytes, self._max_age_s = path, max_bytes, max_age_s
         self._clock, self._offload = clock, offload
-        self._waiting: list[tuple[str, int]] = []  # a heap: ids are ordered by time
+        self._waiting: list[tuple[str, int]] = []  # sorted: ids are ordered by time
         self._claimed: dict[str, int] = {}
         self._bytes = 0
         self.dropped_for_room = 0
@@ -67,9 +68,10 @@ class Spool:
         """Parcels in the spool, claimed ones included."""
         return len(self._waiting) + len(self._claimed)
 
-    def has(self, snapshot_id: str) -> bool:
-        """Whether it lies here."""
-        return snapshot_id in self._claimed or any(snapshot_id == waiting for waiting, _ in self._waiting)
+    @property
+    def unclaimed(self) -> int:
+        """Parcels in the spool that nobody has in hand."""
+        return len(self._waiting)
 
     def keep(self, parcel: Parcel) -> None:
         """Put it on disk, claimed. SpoolError where that is not possible: the caller still has it."""
@@ -88,14 +90,27 @@ class Spool:
             self._unclaim(parcel)
             raise SpoolError(f"spool {one_line(self._path)}: {_words(error)}")
 
-    def oldest(self) -> Parcel | None:
-        """The oldest parcel that is not claimed, now claimed; None where there is none.
+    def has(self, snapshot_id: str) -> bool:
+        """Whether it is here, claimed or not."""
+        place = bisect.bisect_left(self._waiting, (snapshot_id, -1))
+        waits = place < len(self._waiting) and self._waiting[place][0] == snapshot_id
+        return waits or snapshot_id in self._claimed
+
+    def bound(self, max_bytes: int, max_age_s: float) -> None:
+        """Other bounds, in force from now on."""
+        self._max_bytes, self._max_age_s = max_bytes, max_age_s
+        self._rejected.bound(max_bytes // _REJECTED_SHARE)
+        self._expire()
+        self._reserve()
+
+    def oldest(self, after: str = "") -> Parcel | None:
+        """The oldest parcel that is not claimed, now claimed; None where there is none. `after`: newer than this id.
 
         A file that cannot be read, or holds no parcel, is moved to rejected/ and passed over.
         """
         self._expire()
-        while self._waiting:
-            snapshot_id, size = heapq.heappop(self._waiting)
+        while (place := bisect.bisect_left(self._waiting, (after, math.inf))) < len(self._waiting):
+            snapshot_id, size = self._waiting.pop(place)
             self._claimed[snapshot_id] = size
             try:
                 parcel = self._offload(_read, self._folder, self._rejected, snapshot_id)
@@ -132,8 +147,7 @@ class Spool:
         if isinstance(opened, OSError):
             raise SpoolError(f"spool {one_line(self._path)}: {_words(opened)}")
         folder, rejected, found, alien = opened
-        self._waiting = [entry for entry in found if entry[0] not in self._claimed]
-        heapq.heapify(self._waiting)
+        self._waiting = sorted(entry for entry in found if entry[0] not in self._claimed)
         self._bytes = sum(size for _, size in self._waiting) + sum(self._claimed.values())
         self.set_aside += alien
         return folder, rejected
@@ -173,7 +187,7 @@ class Spool:
 
     def _drop_oldest(self) -> int:
         """Its bytes. They no longer count before the file goes, while which others may drop, too."""
-        snapshot_id, size = heapq.heappop(self._waiting)
+        snapshot_id, size = self._waiting.pop(0)
         self._bytes -= size
         self._offload(self._folder.remove, snapshot_id + _ENDING)
         return size
@@ -181,7 +195,7 @@ class Spool:
     def _put_back(self, snapshot_id: str) -> None:
         size = self._claimed.pop(snapshot_id, None)
         if size is not None:
-            heapq.heappush(self._waiting, (snapshot_id, size))
+            bisect.insort(self._waiting, (snapshot_id, size))
 
     def _unclaim(self, parcel: Parcel) -> bool:
         """Whether it was claimed; it no longer counts."""

@@ -30,9 +30,12 @@ class TokenSource:
             raise DeliveryError(f"{where} must be printable ASCII without spaces, and not empty")
         return self._token
 
+    def stamp(self) -> tuple[int, ...] | None:
+        """Equal as long as the file does not change."""
+        return identity(self._path)
+
     def _refresh(self, path: str) -> None:
-        now = _identity(os.stat(path))
-        if now == self._seen:
+        if _identity(os.stat(path)) == self._seen:
             return
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -43,6 +46,14 @@ class TokenSource:
         finally:
             os.close(descriptor)
         self._token, self._seen = Secret(text), _identity(status)
+
+
+def identity(path: str | None) -> tuple[int, ...] | None:
+    """Which file is there, in which version; None for one that cannot be looked at."""
+    try:
+        return _identity(os.stat(path)) if path else None
+    except (OSError, ValueError):
+        return None
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

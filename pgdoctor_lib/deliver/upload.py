@@ -4,12 +4,10 @@ Safe for many greenlets at once. Each exchange (redirects and the plain resend i
 total deadline; the token goes to the endpoint's own origin and nowhere else.
 """
 
-import socket
+import random
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from pgdoctor_lib.deliver import lean  # noqa: F401  (before requests)
@@ -17,47 +15,61 @@ from pgdoctor_lib.deliver import lean  # noqa: F401  (before requests)
 # isort: split
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection
-from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 
-from pgdoctor_lib import __version__
 from pgdoctor_lib.clock import SYSTEM, Clock
 from pgdoctor_lib.config import Endpoint
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.deliver.answers import Answer, Receipt, judge, status_line
-from pgdoctor_lib.deliver.causes import closed_early, explain
+from pgdoctor_lib.deliver.causes import explain
+from pgdoctor_lib.deliver.certificates import Certificates
 from pgdoctor_lib.deliver.parcel import Parcel
+from pgdoctor_lib.deliver.session import Bearer, open_session
 from pgdoctor_lib.deliver.token import TokenSource
 from pgdoctor_lib.errors import DeadlineExceeded, DeliveryError, Retryable, Unauthorized
-from pgdoctor_lib.secret import Secret, one_line
+from pgdoctor_lib.secret import one_line
 
 RETRY_PAUSES_S = (1.0, 2.0, 4.0)
 MAX_ANSWER_BYTES = 65536
 MAX_REDIRECTS = 5
-MAX_CONNECTIONS = 16
+JITTER = 0.25  # of a pause, on top of it
 
 OnRetry = Callable[[int, int, float, str], None]
 """(attempt, of how many, seconds until it, cause), called before each wait."""
+Dice = Callable[[], float]
+"""Gives numbers from 0 to 1."""
 
-_HEADERS = {
-    "User-Agent": f"pgdoctor/{__version__}",
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "Connection": "keep-alive",
-}
+DICE: Dice = random.SystemRandom().random
+
 _PORTS = {"http": 80, "https": 443}
 
 
-class Uploader:
-    """Delivers parcels to one endpoint. Waits between attempts go through `clock.sleep`."""
+def with_retries(attempt: Callable[[], Receipt], on_retry: OnRetry, clock: Clock, dice: Dice = DICE) -> Receipt:
+    """What `attempt` returns, after up to 3 more where it raises `Retryable`."""
+    for number, pause_s in enumerate(RETRY_PAUSES_S, 1):
+        try:
+            return attempt()
+        except Retryable as error:
+            wait_s = max(pause_s, error.retry_after_s)
+            on_retry(number, len(RETRY_PAUSES_S), wait_s, str(error))
+        clock.sleep(wait_s * (1 + JITTER * dice()))
+    return attempt()
 
-    def __init__(self, endpoint: Endpoint, clock: Clock = SYSTEM) -> None:
+
+class Uploader:
+    """Delivers parcels to one endpoint. Waits between attempts go through `clock.sleep`.
+
+    `shared_ids`: others may send a snapshot under the same id, so an endpoint that has one of them says 422 to the
+    rest (the IETF's idempotency-key draft), which is as good as delivered.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock = SYSTEM, *, shared_ids: bool = False) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._shared_ids = shared_ids
         self._token = TokenSource(endpoint)
-        self._session = _session()
+        self._certificates = Certificates(endpoint)
+        self._session = open_session(verify=endpoint.verify)
+        self._tried_with = self._stamp()
         self._gzip_taken = False
         self._plain_only = False
 
@@ -67,19 +79,17 @@ class Uploader:
         `Retryable`: all attempts failed; `Unauthorized`, or `DeliveryError` itself: no use trying
         now; the snapshot is to be kept. `Refused`: it is to be set aside.
         """
-        for attempt, pause_s in enumerate(RETRY_PAUSES_S, 1):
-            try:
-                return self.post(parcel)
-            except Retryable as error:
-                wait_s = max(pause_s, error.retry_after_s)
-                on_retry(attempt, len(RETRY_PAUSES_S), wait_s, str(error))
-            self._clock.sleep(wait_s)
-        return self.post(parcel)
+        return with_retries(lambda: self.post(parcel), on_retry, self._clock)
 
     def post(self, parcel: Parcel) -> Receipt:
         """One exchange, within the endpoint's `timeout_s`. Raises a `DeliveryError`."""
+        self._tried_with = self._stamp()
         with _total(self._endpoint.timeout_s):
             return self._post(parcel)
+
+    def files_changed(self) -> bool:
+        """Whether the token or a certificate in force now is another than at the last exchange."""
+        return self._stamp() != self._tried_with
 
     def probe(self) -> str:
         """Ask the endpoint something harmless (GET) and tell its status: "405 Method Not Allowed".
@@ -104,11 +114,14 @@ class Uploader:
         if not self._plain_only:
             answer = self._send(parcel.data, {**headers, "Content-Encoding": "gzip"})
             if answer.status != 415 and (answer.status != 400 or self._gzip_taken):
-                receipt = judge(answer, self._clock.wall())
+                receipt = self._judge(answer)
                 self._gzip_taken = True
                 return receipt
             self._plain_only = True
-        return judge(self._send(parcel.plain(), headers), self._clock.wall())
+        return self._judge(self._send(parcel.plain(), headers))
+
+    def _judge(self, answer: Answer) -> Receipt:
+        return judge(answer, self._clock.wall(), shared_ids=self._shared_ids)
 
     def _send(self, body: bytes, headers: dict[str, str]) -> Answer:
         """One POST, following 307 and 308 within the origin."""
@@ -122,13 +135,14 @@ class Uploader:
 
     def _once(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         try:
-            response = self._session.request(
+            response = self._renewed_session().request(
                 method,
                 url,
                 data=body,
                 headers=headers,
-                auth=_Bearer(self._token.current()),
-                verify=self._endpoint.ca_file,  # here, since REQUESTS_CA_BUNDLE beats session.verify
+                auth=Bearer(self._token.current()),
+                cert=self._certificates.cert,
+                verify=self._certificates.verify,  # here, since REQUESTS_CA_BUNDLE beats session.verify
                 timeout=self._endpoint.timeout_s,
                 allow_redirects=False,  # requests would turn a POST into a GET, and carry it anywhere
                 stream=True,
@@ -140,6 +154,16 @@ class Uploader:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise explain(error, self._endpoint.timeout_s) from None
 
+    def _renewed_session(self) -> requests.Session:
+        """One that knows today's certificates; what is at work on the one before finishes there."""
+        if self._certificates.renewed():
+            self._session.close()
+            self._session = open_session(verify=self._endpoint.verify)
+        return self._session
+
+    def _stamp(self) -> object:
+        return self._token.stamp(), self._certificates.stamp()
+
 
 @contextmanager
 def _total(seconds: float) -> Iterator[None]:
@@ -149,64 +173,6 @@ def _total(seconds: float) -> Iterator[None]:
             yield
     except DeadlineExceeded:
         raise Retryable(f"timed out after {seconds:g} s") from None
-
-
-class _Bearer(AuthBase):
-    """Sets the header when the request is made: being there, it keeps ~/.netrc out."""
-
-    def __init__(self, token: Secret) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        return request
-
-
-class _Session(requests.Session):
-    """Leaves redirects alone: requests, even when told not to follow one, reads its whole body."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: this is no redirect."""
-
-
-class _Adapter(HTTPAdapter):
-    """Sends once more, at once, what met a kept-alive connection that the other side had closed."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, socket_options=_socket_options())
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
-        connecting: dict[str, Any] = {key: options.get(key) for key in ("verify", "proxies", "cert")}
-        pool = self.get_connection_with_tls_context(request, **connecting)
-        made = _made(pool)
-        try:
-            return super().send(request, **options)
-        except requests.ConnectionError as error:
-            if _made(pool) != made or not closed_early(error):
-                raise
-        return super().send(request, **options)
-
-
-def _made(pool: ConnectionPool) -> int:
-    """How many connections the pool has opened so far: unchanged over a request, it went over an old one."""
-    return pool.num_connections if isinstance(pool, HTTPConnectionPool) else 0
-
-
-def _socket_options() -> list[tuple[int, int, int]]:
-    """urllib3's own (TCP_NODELAY), and keep-alive probes: a firewall that forgets is noticed in time."""
-    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
-    return [*options, (socket.IPPROTO_TCP, idle, 45)] if idle else options
-
-
-def _session() -> requests.Session:
-    session = _Session()
-    session.headers.clear()
-    session.headers.update(_HEADERS)
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_connections=2, pool_maxsize=MAX_CONNECTIONS, pool_block=True))
-    return session
 
 
 def _answer(response: requests.Response) -> Answer:

@@ -1,0 +1,74 @@
+"""The way to the endpoint: its connections, its circuit, and a bounded number of places on it."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gevent.lock import BoundedSemaphore
+
+from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.config import Endpoint
+from pgdoctor_lib.deliver.answers import Receipt
+from pgdoctor_lib.deliver.circuit import Circuit, Held
+from pgdoctor_lib.deliver.parcel import Parcel
+from pgdoctor_lib.deliver.upload import DICE, OnRetry, Uploader, with_retries
+from pgdoctor_lib.errors import DeliveryError
+
+MAX_AT_ONCE = 8
+
+
+class Way:
+    """One endpoint, as it is configured now. `places`: how many exchanges there may be at once, over all databases."""
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, places: BoundedSemaphore, *, shared_ids: bool) -> None:
+        self.circuit = Circuit(clock.monotonic, DICE)
+        self._clock = clock
+        self._places = places
+        self._patience_s = endpoint.timeout_s
+        self._uploader = Uploader(endpoint, clock, shared_ids=shared_ids)
+
+    def send(self, parcel: Parcel, on_retry: OnRetry) -> Receipt:
+        """Deliver a cycle's snapshot, with retries. `Held` where that is no use now, or nobody gets a place."""
+        self.circuit.admit()
+        attempts = itertools.count()
+
+        def attempt() -> Receipt:
+            with self._place():
+                if next(attempts) == 0:
+                    self.circuit.admit()  # again: it may have waited for its place
+                return self._uploader.post(parcel)
+
+        try:
+            receipt = with_retries(attempt, on_retry, self._clock)
+        except DeliveryError as error:
+            self.circuit.failed(parcel.snapshot_id, error)
+            raise
+        self.circuit.delivered()
+        return receipt
+
+    def send_late(self, parcel: Parcel) -> None:
+        """Try once to deliver one that waits."""
+        try:
+            with self._place():
+                self._uploader.post(parcel)
+        except DeliveryError as error:
+            self.circuit.late_failed(parcel.snapshot_id, error)
+            raise
+        self.circuit.delivered()
+
+    def files_changed(self) -> bool:
+        """Whether there is another token or certificate than at the last exchange."""
+        return self._uploader.files_changed()
+
+    def close(self) -> None:
+        """Close the connections that are kept alive; an exchange at work goes on to its end."""
+        self._uploader.close()
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=self._patience_s):
+            raise Held(f"no turn within {self._patience_s:g} s: the endpoint is slow (kept; next try later)")
+        try:
+            yield
+        finally:
+            self._places.release()
