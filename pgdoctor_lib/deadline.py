@@ -21,6 +21,9 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
     except Timeout as reached:
         if reached is not timer:
             raise
+        # The frames of the wait hold the connection, and lead back here: they would keep it open until the next
+        # collection of garbage. Two hundred servers that hang had used up a thousand descriptors by then.
+        timer.__traceback__ = None
         raise DeadlineExceeded(f"{what} took longer than {seconds:g} s") from None
     finally:
         timer.close()

@@ -1,5 +1,6 @@
 """A daemon under faults, watched from outside: its endpoint's view, and the kernel's."""
 
+import asyncio
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ _FROZEN_S = 8.0
 
 
 class Freezer(Proxy):
-    """Stops (SIGSTOP) each backend of a database `hung…` as soon as its client has been let in; thaws it 8 s later."""
+    """Stops (SIGSTOP) each backend of a database `hung…` when its client has been let in; thaws it 8 s later."""
 
     def __init__(self, to: int) -> None:
         self.frozen: set[int] = set()
@@ -47,6 +48,7 @@ class Freezer(Proxy):
     async def _down_stream(self, piece: bytes, to: Any, other: Any, passed: int) -> int:
         if other in self._marked and _BACKEND_KEY in piece:
             self._marked.discard(other)
+            await asyncio.sleep(0.05)  # now it waits for its client, and holds no lock that others need
             self._freeze(struct.unpack("!i", piece.partition(_BACKEND_KEY)[2][:4])[0])
         return await super()._down_stream(piece, to, other, passed)
 

@@ -113,6 +113,10 @@ def test_a_silent_server_is_given_up_on(silent: int) -> None:
     assert outcome["took_s"] < 3
 
 
+def test_a_connection_that_is_given_up_on_is_closed_at_once(silent: int) -> None:
+    assert patched("given_up", f"postgres://u@127.0.0.1:{silent}/app")["result"] == "0 left open"
+
+
 def test_many_silent_hosts_share_the_time(newest_server: Server, silent: int) -> None:
     hosts = f"host={','.join(['127.0.0.1'] * 13)} port={f'{silent},' * 12}{newest_server.port}"
     outcome = patched("shared", f"{hosts} user=postgres dbname=postgres {PLAIN}")
