@@ -42,7 +42,7 @@ def take(
     """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
-        collected = collect(target.dsn, target.limit, timeout_s)
+        collected = collect(target.dsn, target.limit, timeout_s, target.query_text)
     return Snapshot(
         snapshot_id=snapshot_id or new_id(wall),
         collected_at=wall,

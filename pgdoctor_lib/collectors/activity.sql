@@ -2,9 +2,10 @@
 -- scope: server
 -- rows: many, 20 by age of transaction, then client backends by age of state
 -- needs: pg_monitor, else of other roles' sessions little more than their number is seen
+-- variables: query_text (full, masked or none), tokens and secrets (texts.py: how a text is masked)
 --
--- query is masked (each string literal is '***') and cut; NULL where the session's database has another encoding than
--- this one, since its bytes may be no text here.
+-- query is cut, then masked: a constant that the cut leaves open is masked to its end. It is NULL where the session's
+-- database has another encoding than this one, since its bytes may be no text here.
 WITH session AS MATERIALIZED (
     SELECT a.*, clock_timestamp() AS here
       FROM pg_stat_activity a
@@ -34,10 +35,13 @@ SELECT pid,
        age(backend_xmin) AS backend_xmin_age,
        query_id::text,                                                                    -- [pg >= 14]
 -- [pg < 14]       NULL AS query_id,
-       CASE WHEN coalesce(d.encoding, e.encoding) = e.encoding THEN (
-            SELECT string_agg(coalesce(token[1], '''***'''), '') FROM regexp_matches(left(query, 1000),
-                   E'([-][-][^\\n]*|/[*](?:[^*]|[*]+[^*/])*[*]+/|"[^"]*"?|[[:alpha:]_][[:alnum:]_$]*|[^\'$"[:alpha:]_/-]+|[-/$])|\'[^\']*\'?|\'[^\']*\\\\\'.*|[$](?:[^$0-9[:space:]][^$[:space:]]*)?[$].*', 'g') AS token)
-        END AS query
+       CASE WHEN coalesce(d.encoding, e.encoding) = e.encoding THEN
+            CASE WHEN :'query_text' = 'none' THEN NULL
+                 WHEN :'query_text' = 'full' AND left(query, 1000) !~* :'secrets' THEN left(query, 1000)
+                 ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
+                         FROM regexp_matches(left(query, 1000), :'tokens', 'g') AS token)
+            END
+       END AS query
   FROM session s
   LEFT JOIN pg_database d ON d.oid = datid
   JOIN pg_database e ON e.datname = current_database()

@@ -2,6 +2,7 @@
 -- scope: server
 -- rows: many, 100 waiting ones, the longest waits first
 -- needs: pg_monitor, else other roles' queries, states and times are missing
+-- variables: query_text (full, masked or none), tokens and secrets (texts.py: how a text is masked)
 --
 -- pg_blocking_pids() takes the lock manager's own locks: it is asked for no more sessions than are shown.
 -- Queries are masked and cut as in activity.sql.
@@ -19,9 +20,12 @@ WITH waiting AS MATERIALIZED (
 ), blocking AS MATERIALIZED (
     SELECT waiting.pid, pg_blocking_pids(waiting.pid) AS pids FROM waiting
 ), text AS MATERIALIZED (
-    SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start, a.query_start, (
-           SELECT string_agg(coalesce(token[1], '''***'''), '') FROM regexp_matches(left(query, 500),
-                  E'([-][-][^\\n]*|/[*](?:[^*]|[*]+[^*/])*[*]+/|"[^"]*"?|[[:alpha:]_][[:alnum:]_$]*|[^\'$"[:alpha:]_/-]+|[-/$])|\'[^\']*\'?|\'[^\']*\\\\\'.*|[$](?:[^$0-9[:space:]][^$[:space:]]*)?[$].*', 'g') AS token) AS query
+    SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start, a.query_start,
+           CASE WHEN :'query_text' = 'none' THEN NULL
+                WHEN :'query_text' = 'full' AND left(query, 500) !~* :'secrets' THEN left(query, 500)
+                ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
+                        FROM regexp_matches(left(query, 500), :'tokens', 'g') AS token)
+           END AS query
       FROM pg_stat_activity a
       LEFT JOIN pg_database d ON d.oid = a.datid
       JOIN pg_database e ON e.datname = current_database() AND e.encoding = coalesce(d.encoding, e.encoding)

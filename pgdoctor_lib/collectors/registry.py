@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pgdoctor_lib.collectors import texts
+from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.postgres.query import Query, load
 from pgdoctor_lib.postgres.server import Facts
 
@@ -36,15 +38,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".sql") for path in FOLDER.glob("*.sql")))
 
 
-def sections(facts: Facts) -> list[Asked]:
+def sections(facts: Facts, query_text: QueryText) -> list[Asked]:
     """What the sections ask of this server."""
     found = [name for name in names() if "." not in name and name not in _APART]
-    return [Asked(name, (_section(name, facts),)) for name in found]
+    return [Asked(name, (_section(name, facts, texts.variables(query_text)),)) for name in found]
 
 
-def _section(name: str, facts: Facts) -> str:
+def _section(name: str, facts: Facts, variables: dict[str, str]) -> str:
     """One row: the object itself. Many: `rows`, `total` (at least their `count`) and `more`, which are not shown."""
-    sql = query(name).sql(facts.has)
+    sql = query(name).sql(facts.has, **variables)
     if query(name).meta["rows"].startswith("one"):
         return f"SELECT row_to_json(t)::text FROM (\n{sql}) t"
     total = "SELECT count(*) AS count FROM r"

@@ -6,6 +6,7 @@ from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.registry import Asked, sections
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
 from pgdoctor_lib.collectors.top_queries import TopQueries
+from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import Row, Session, connect
@@ -17,32 +18,32 @@ ALONE_S = 5.0
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
 
 
-def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S) -> Collected:
-    """Connect, collect, disconnect, within about `budget_s`.
+def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
+    """Connect, collect, disconnect, within about `budget_s`. `query_text`: what is told of queries' texts.
 
     Raises `DatabaseError` where the database cannot be examined at all.
     """
     with connect(dsn) as session:
-        collected = run(session, limit, budget_s)
+        collected = run(session, limit, budget_s, query_text)
         if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
             return collected
         try:
             candidates = top_queries.candidates(session)
         except (DatabaseError, DeadlineExceeded) as error:
             return _with(collected, TopQueries(None, (CollectorError(top_queries.NAME, str(error)),)))
-    return _with(collected, top_queries.elsewhere(candidates, dsn, limit))
+    return _with(collected, top_queries.elsewhere(candidates, dsn, limit, query_text))
 
 
-def run(session: Session, limit: int, budget_s: float = BUDGET_S) -> Collected:
+def run(session: Session, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
     """Everything that can be read in this session; `limit`: how many top queries.
 
     A third of the time is for the one statement that asks for all, half of it for asking for each part alone.
     A collector that fails costs its own section. Raises `DatabaseError` when the connection is lost.
     """
     facts = session.facts
-    asked = sections(facts)
+    asked = sections(facts, query_text)
     if top_queries.readable(facts):
-        asked.append(top_queries.asked(facts, limit))
+        asked.append(top_queries.asked(facts, limit, query_text))
     errors: list[CollectorError] = []
     try:
         rows = _together(session, asked, min(TOGETHER_S, budget_s / 3))
@@ -54,7 +55,7 @@ def run(session: Session, limit: int, budget_s: float = BUDGET_S) -> Collected:
         errors.append(unprivileged(facts))
     found = tuple(Section(name, row[0] or "null") for name, row in rows.items() if name != top_queries.NAME)
     collected = Collected(facts.db_name, facts.version, found, None, tuple(errors))
-    return _with(collected, _top_queries(session, rows.get(top_queries.NAME), limit))
+    return _with(collected, _top_queries(session, rows.get(top_queries.NAME), limit, query_text))
 
 
 def _together(session: Session, asked: list[Asked], timeout_s: float) -> dict[str, Row]:
@@ -80,14 +81,14 @@ def _each(session: Session, asked: list[Asked], timeout_s: float) -> tuple[dict[
     return rows, errors
 
 
-def _top_queries(session: Session, row: Row | None, limit: int) -> TopQueries:
+def _top_queries(session: Session, row: Row | None, limit: int, query_text: QueryText) -> TopQueries:
     facts = session.facts
     if row is not None:
         return top_queries.answered(row, facts)
     if not top_queries.readable(facts):
         return top_queries.unreadable(facts)
     try:
-        return top_queries.alone(session, limit)
+        return top_queries.alone(session, limit, query_text)
     except DatabaseError as error:
         _raise_if_lost(error)
         return TopQueries(None, (failed(top_queries.NAME, error, facts),))

@@ -4,8 +4,10 @@ import json
 import time
 from dataclasses import dataclass
 
+from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.registry import Asked, query
 from pgdoctor_lib.collectors.remedies import CREATE, PRELOAD, grant
+from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
@@ -48,10 +50,11 @@ class TopQueries:
     errors: tuple[CollectorError, ...] = ()
 
 
-def asked(facts: Facts, limit: int, dbid: int = 0, *, texts: bool = True) -> Asked:
+def asked(facts: Facts, limit: int, query_text: QueryText, dbid: int = 0, *, texts: bool = True) -> Asked:
     """The `limit` statements of database `dbid` (0: this one) that took most time, and what is known of the others."""
     schema = facts.extensions[EXTENSION].schema
     variables = {"pgss_schema": schema, "dbid": str(dbid), "limit": str(limit), "texts": str(texts).lower()}
+    variables |= masking.variables(query_text)
     rows = query(NAME).sql(facts.has, **variables)
     total = query(f"{NAME}.total").sql(facts.has, **variables)
     columns = (
@@ -86,14 +89,14 @@ def answered(row: Row, facts: Facts) -> TopQueries:
     return TopQueries(row[0], tuple(errors))
 
 
-def alone(session: Session, limit: int, dbid: int = 0) -> TopQueries:
+def alone(session: Session, limit: int, query_text: QueryText, dbid: int = 0) -> TopQueries:
     """Database `dbid`'s top queries, read in a statement of its own. Texts that this encoding lacks are left out."""
     try:
-        return _read(session, asked(session.facts, limit, dbid))
+        return _read(session, asked(session.facts, limit, query_text, dbid))
     except DatabaseError as error:
         if error.sqlstate not in _UNTRANSLATABLE:
             raise
-    found = _read(session, asked(session.facts, limit, dbid, texts=False))
+    found = _read(session, asked(session.facts, limit, query_text, dbid, texts=False))
     why = f"texts are left out: some database's statements cannot be written in {session.facts.server_encoding}"
     return TopQueries(found.json, (*found.errors, CollectorError(NAME, why, _FORGET)))
 
@@ -104,7 +107,7 @@ def candidates(session: Session) -> list[Row]:
         return session.query(f"/* pgdoctor:{NAME} */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
 
 
-def elsewhere(databases: list[Row], dsn: Dsn, limit: int) -> TopQueries:
+def elsewhere(databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText) -> TopQueries:
     """The same from another database of the server: the first that has the extension and lets us in.
 
     Where it was found, or that it was not, is remembered for an hour: no cycle in between searches.
@@ -118,7 +121,7 @@ def elsewhere(databases: list[Row], dsn: Dsn, limit: int) -> TopQueries:
     try:
         with deadline(SEARCH_S, "the search for pg_stat_statements"):
             for dbname, dbid in databases:
-                if found := _from(dsn, str(dbname), int(dbid or 0), limit):
+                if found := _from(dsn, str(dbname), int(dbid or 0), limit, query_text):
                     _places[key] = place or _Place(dbname, now + SEARCH_AGAIN_S)
                     return found
     except DeadlineExceeded as error:
@@ -131,10 +134,10 @@ def elsewhere(databases: list[Row], dsn: Dsn, limit: int) -> TopQueries:
     return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", CREATE)
 
 
-def _from(dsn: Dsn, dbname: str, dbid: int, limit: int) -> TopQueries | None:
+def _from(dsn: Dsn, dbname: str, dbid: int, limit: int, query_text: QueryText) -> TopQueries | None:
     try:
         with connect(dsn, dbname=dbname) as session:
-            return alone(session, limit, dbid) if readable(session.facts) else None
+            return alone(session, limit, query_text, dbid) if readable(session.facts) else None
     except DatabaseError:
         return None  # a database that does not let us in is no database to read it from
 

@@ -2,10 +2,10 @@
 -- scope: database
 -- rows: many, as many as asked for by total_exec_time_ms
 -- needs: pg_stat_statements, pg_monitor
--- variables: pgss_schema (where the extension is), dbid (pg_database.oid, or 0 for this one), limit, texts (true or false)
+-- variables: pgss_schema (where the extension is), dbid (pg_database.oid, or 0 for this one), limit, texts (true or false), query_text, tokens, secrets
 --
--- psql -v pgss_schema=public -v dbid=0 -v limit=20 -v texts=true -f top_queries.sql
--- Constants in utility statements are not normalised: literals are masked as in activity.sql, for passwords' sake.
+-- psql -v pgss_schema=public -v dbid=0 -v limit=20 -v texts=true -v query_text=none -v tokens= -v secrets= -f top_queries.sql
+-- Constants in utility statements are not normalised: the text is cut and masked as in activity.sql.
 -- Numbers first, texts only for those that may be shown: 50 more than asked for, since PGDoctor's own are left out.
 WITH number AS MATERIALIZED (
     SELECT queryid,
@@ -31,8 +31,11 @@ WITH number AS MATERIALIZED (
      LIMIT :'limit'::int
 )
 SELECT queryid::text AS fingerprint,
-       (SELECT string_agg(coalesce(token[1], '''***'''), '') FROM regexp_matches(left(query, 10000),
-               E'([-][-][^\\n]*|/[*](?:[^*]|[*]+[^*/])*[*]+/|"[^"]*"?|[[:alpha:]_][[:alnum:]_$]*|[^\'$"[:alpha:]_/-]+|[-/$])|\'[^\']*\'?|\'[^\']*\\\\\'.*|[$](?:[^$0-9[:space:]][^$[:space:]]*)?[$].*', 'g') AS token) AS normalized_query,
+       CASE WHEN :'query_text' = 'none' THEN NULL
+            WHEN :'query_text' = 'full' AND left(query, 10000) !~* :'secrets' THEN left(query, 10000)
+            ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
+                    FROM regexp_matches(left(query, 10000), :'tokens', 'g') AS token)
+       END AS normalized_query,
        calls,
        round(total_exec_time_ms::numeric, 3) AS total_exec_time_ms,
        round((total_exec_time_ms / greatest(calls, 1))::numeric, 3) AS mean_exec_time_ms,

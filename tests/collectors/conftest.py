@@ -10,6 +10,7 @@ from psycogreen.gevent import gevent_wait_callback
 from psycopg2.extensions import set_wait_callback
 
 from pgdoctor_lib.collectors.run import collect as collect_from
+from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from tests.postgres.server import Database, Server
 
@@ -48,10 +49,10 @@ def cooperative_psycopg2() -> Iterator[None]:
 
 @pytest.fixture
 def collect() -> Collect:
-    """`collect(dsn, limit=20)`: a `Document`."""
+    """`collect(dsn, limit=20, query_text="masked")`: a `Document`."""
 
-    def run(dsn: str, limit: int = 20) -> Document:
-        collected = collect_from(Dsn.parse(dsn, {}), limit)
+    def run(dsn: str, limit: int = 20, query_text: QueryText = "masked") -> Document:
+        collected = collect_from(Dsn.parse(dsn, {}), limit, query_text=query_text)
         texts = {section.name: section.json for section in collected.sections}
         return Document(
             {name: json.loads(text, parse_constant=pytest.fail) for name, text in texts.items()},

