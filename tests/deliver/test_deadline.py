@@ -37,6 +37,39 @@ def drip(data: bytes) -> Handler:
     return serve
 
 
+def flood(head: bytes, piece: bytes) -> Handler:
+    """As fast as it goes, without an end: there is always something to read."""
+
+    def serve(connection: socket.socket, number: int) -> None:
+        read_request(connection)
+        connection.sendall(head)
+        while True:
+            connection.sendall(piece)
+
+    return serve
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        pytest.param(flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), id="continue"),
+        pytest.param(flood(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 60_000 + b"\r\n"), id="headers"),
+        pytest.param(flood(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536), id="line"),
+        pytest.param(flood(CHUNKED + b"0\r\n", b"X: y\r\n" * 10_000), id="trailers"),
+        pytest.param(flood(CHUNKED, (b"1;" + b"x" * 60_000 + b"\r\na\r\n") * 4), id="extensions"),
+    ],
+)
+def test_what_never_ends_ends_early_and_holds_up_nobody(endless: Handler) -> None:
+    with raw_server(endless) as url:
+        told = deliver(url)
+    assert set(told["outcomes"]) <= {"Retryable: not an HTTP answer", "Retryable: answer too long"}
+    assert told["gap_s"] < 0.5
+    assert told["leaked"] <= 0
+
+
 def say_nothing(connection: socket.socket, number: int) -> None:
     """Take the request and never answer."""
     read_request(connection)
