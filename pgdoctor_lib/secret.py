@@ -1,20 +1,26 @@
 """Secrets that do not print, and the one redactor that all output goes through.
 
-A `Secret` registers its value when it is made; `redact` replaces every registered value, plain
-or percent-encoded, and whatever stands as a password in a URL or a keyword DSN. `one_line` also
-neutralises what a terminal or a log reader could act upon.
+A `Secret` registers its value when it is made; `redact` replaces every registered value, plain or
+as URLs, JSON, HTML, base64, SQL and Python write it, and whatever stands as a password in a URL, a
+keyword DSN or JSON. `one_line` also neutralises what a terminal or a log reader could act upon.
 """
 
+import base64
+import html
+import json
 import re
+from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORTEST = 4  # a shorter value would mask harmless words; structure (URL, keyword) still masks it
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_known: dict[str, None] = {}
+_SHORTEST_BASE64 = 8
+_known: dict[str, set[str]] = {}  # by the first characters: most texts hold none of these, and are done with
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):([^\s@]*)@")
 _KEY_PASSWORD = re.compile(r"(?i)\b(password|sslpassword|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)")
-_BEARER = re.compile(r"(?i)\b(bearer\s+)[!-~]+")
+_JSON_PASSWORD = re.compile(r'(?i)("(?:password|passwd|pwd|token|secret)"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_BEARER = re.compile(r"(?i)\b(bearer\s+|authorization: basic\s+)[!-~]+")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -51,19 +57,53 @@ def is_token(text: str) -> bool:
 
 
 def remember(value: str) -> None:
-    """From now on `redact` masks this value, and its percent-encoded forms."""
-    if len(value) >= _SHORTEST:
-        for form in (value, quote(value, safe=""), quote(value), quote_plus(value)):
-            _known[form] = None
+    """From now on `redact` masks this value, and the forms in which it may come back."""
+    if len(value) >= _SHORTEST and value not in _known.get(value[:_SHORTEST], ()):
+        for form in _forms(value):
+            if len(form) >= _SHORTEST:
+                _known.setdefault(form[:_SHORTEST], set()).add(form)
 
 
 def redact(text: str) -> str:
     """`text` with every known secret, and everything in a password's place, masked."""
-    for value in sorted(_known, key=len, reverse=True):
-        text = text.replace(value, MASK)
+    starts = {text[index : index + _SHORTEST] for index in range(len(text))} & _known.keys()
+    found = [form for start in starts for form in _known[start] if form in text]
+    for form in sorted(found, key=len, reverse=True):  # a secret may be a part of another
+        text = text.replace(form, MASK)
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
     text = _KEY_PASSWORD.sub(rf"\1\2{MASK}", text)
+    text = _JSON_PASSWORD.sub(rf'\1"{MASK}"', text)
     return _BEARER.sub(rf"\1{MASK}", text)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The value as it is, and as it is written in other languages; in URLs once or twice."""
+    yield value
+    octets = value.encode("utf-8", "surrogatepass")
+    yield octets.decode("latin-1")  # what HTTP libraries make of UTF-8 in a header
+    for once in {quote(octets, safe=""), quote(octets), quote_plus(octets)}:
+        for form in (once, quote(once), quote(once, safe="")):
+            yield from (form, re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), form))
+    for text in (
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False),
+        repr(value),
+        ascii(value),
+        ascii(octets)[1:],
+    ):
+        yield from (text[1:-1], json.dumps(text[1:-1], ensure_ascii=False)[1:-1])
+    yield from (html.escape(value), html.escape(value, quote=False), value.replace("'", "''"))
+    yield value.replace("\\", "\\\\").replace("'", "\\'")
+    if len(value) >= _SHORTEST_BASE64:
+        yield from _base64_cores(octets)
+
+
+def _base64_cores(octets: bytes) -> Iterator[str]:
+    """What base64 makes of the value wherever it stands in a longer text, without the characters that others share."""
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + octets).decode()
+        core = text[(before * 8 + 5) // 6 : (before + len(octets)) * 8 // 6]
+        yield from (core, core.replace("+", "-").replace("/", "_"))
 
 
 def printable(text: str) -> str:

@@ -1,8 +1,12 @@
 """Secrets do not print, however they are put into a text."""
 
+import base64
 import copy
+import html
 import json
 import pickle
+import re
+from urllib.parse import quote
 
 import pytest
 
@@ -34,6 +38,42 @@ def test_a_known_value_is_masked_plain_or_encoded(text: str) -> None:
     assert redact(f"before {text} after") == "before *** after"
 
 
+def test_it_is_masked_as_other_languages_write_it() -> None:
+    value = 'é "q\\uo\'te" <&/+ \t end'
+    Secret(value)
+    octets = value.encode()
+    written = [
+        quote(quote(value)),
+        quote(quote(value, safe=""), safe=""),
+        re.sub("%..", lambda match: match[0].lower(), quote(value, safe="")),
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(value))[3:-3],
+        repr(value)[1:-1],
+        repr(octets)[2:-1],
+        octets.decode("latin-1"),
+        html.escape(value),
+        value.replace("'", "''"),
+    ]
+    for text in written:
+        assert redact(f"<{text}>") == "<***>", text
+
+
+def test_base64_is_masked_wherever_the_secret_stands_in_it() -> None:
+    Secret("tok-0123456789-xyz")
+    for before in ("", "u", "us", "user:", "someone:"):
+        encoded = base64.b64encode(f"{before}tok-0123456789-xyz".encode()).decode()
+        assert "***" in redact(f"Basic {encoded}")
+        assert "MTIzNDU2Nz" not in redact(f"Basic {encoded}")
+
+
+def test_a_secret_that_holds_another() -> None:
+    Secret("inner")
+    Secret("an-inner-secret")
+    Secret("secret")
+    assert redact("an-inner-secret, inner, secret") == "***, ***, ***"
+
+
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
@@ -41,6 +81,8 @@ def test_a_known_value_is_masked_plain_or_encoded(text: str) -> None:
         ("host=h password=unknown2 user=u", "host=h password=*** user=u"),
         (r"password='un\'kn own' x", "password=*** x"),
         ("Authorization: Bearer unknown3", "Authorization: Bearer ***"),
+        ("Authorization: Basic dW5rbm93bg==", "Authorization: Basic ***"),
+        ('{"password": "unkn\\"own4", "user": "u"}', '{"password": "***", "user": "u"}'),
     ],
 )
 def test_what_stands_in_a_secret_s_place_is_masked(text: str, masked: str) -> None:

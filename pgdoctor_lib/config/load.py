@@ -9,6 +9,7 @@ from pgdoctor_lib.config import Config, Endpoint, Log, Spool, Target, paths
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.settings import ENDPOINT, Setting, Settings, from_environment, from_file, single_name
 from pgdoctor_lib.config.tree import Malformed, parse
+from pgdoctor_lib.config.trust import require_trusted
 from pgdoctor_lib.config.values import Around, is_loopback
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import one_line
@@ -50,7 +51,8 @@ def read(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
     source = find(path, environ)
     skipped = () if need_endpoint else ENDPOINT
     if source is not None:
-        settings = _read_file(source, environ, skipped)
+        named = path is not None or bool(environ.get("PGDOCTOR_CONFIG"))
+        settings = _read_file(source, environ, skipped, is_found=not named and source.startswith("./"))
         _check_names(settings)
         return settings
     if not environ.get("PGDOCTOR_DSN"):
@@ -91,10 +93,10 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield f"{origin}: insecure_skip_verify: anybody between here and the endpoint can read the token; use ca_file"
 
 
-def _read_file(source: str, environ: Mapping[str, str], skipped: tuple[str, ...]) -> Settings:
+def _read_file(source: str, environ: Mapping[str, str], skipped: tuple[str, ...], *, is_found: bool) -> Settings:
     file = one_line(source.removeprefix("./"))
     try:
-        root = parse(_text(source, file, is_found=source.startswith("./") and source in paths.config_files(environ)))
+        root = parse(_text(source, file, is_found=is_found))
     except Malformed as error:
         raise ConfigError(f"{file}:{error.line}: {error.what}") from None
     return from_file(root, source, Around(environ, os.path.dirname(os.path.abspath(source))), skipped)
@@ -121,11 +123,8 @@ def _content(path: str, file: str, *, is_found: bool) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"{file}: not a plain file")
-        if is_found and not {status.st_uid, os.lstat(path).st_uid} <= {0, os.geteuid()}:
-            raise ConfigError(
-                f"{file}: belongs to another user, who could have it watch and send what they like",
-                hint=f"name it with --config {file} if you trust it",
-            )
+        if is_found:
+            require_trusted(path, file, status)
         return opened.read(MAX_BYTES + 1)
 
 

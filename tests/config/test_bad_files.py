@@ -265,6 +265,45 @@ def test_belongs_to_another(folder: Path) -> None:
     assert load("pgdoctor.yaml", {}).source == "pgdoctor.yaml"
 
 
+FOLDERS = [
+    (0, 0o1777, ""),
+    (0, 0o755, ""),
+    (0, 0o775, ""),
+    (0, 0o777, "lies in {}, where other users can write and could exchange it; chmod go-w ., or name it with --config"),
+    (65534, 0o755, "lies in {}, a folder of another user, who could exchange it; name it with --config"),
+    (65534, 0o1777, "lies in {}, a folder of another user, who could exchange it; name it with --config"),
+]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize(("owner", "mode", "why"), FOLDERS)
+def test_a_folder_where_others_could_exchange_it(folder: Path, owner: int, mode: int, why: str) -> None:
+    (folder / "pgdoctor.yaml").write_text(TOP + DATABASE)
+    os.chown(folder, owner, 0)
+    folder.chmod(mode)
+    if not why:
+        assert load(None, {}).source == "./pgdoctor.yaml"
+        return
+    assert error_of({}) == f"pgdoctor.yaml: {why.format(folder)} pgdoctor.yaml if you trust it"
+    assert load("pgdoctor.yaml", {}).source == "pgdoctor.yaml"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_where_a_group_can_write(folder: Path) -> None:
+    (folder / "pgdoctor.yaml").write_text(TOP + DATABASE)
+    os.chown(folder, 0, 65534)
+    folder.chmod(0o775)
+    assert "where other users can write" in error_of({})
+
+
+def test_a_file_that_somebody_may_have_linked_into_a_shared_folder(folder: Path) -> None:
+    (folder / "pgdoctor.yaml").write_text(TOP + DATABASE)
+    os.link(folder / "pgdoctor.yaml", folder / "another-name")
+    assert load(None, {}).source == "./pgdoctor.yaml"
+    folder.chmod(0o1777)
+    assert error_of({}).startswith("pgdoctor.yaml: has more than one name")
+
+
 def test_named_but_missing(folder: Path) -> None:
     (folder / "pgdoctor.yaml").write_text(TOP + DATABASE)
     hint = '; "pgdoctor config init" makes one'
