@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from pgdoctor_lib.collectors import top_queries
+from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.registry import Asked, sections
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
 from pgdoctor_lib.collectors.top_queries import TopQueries
@@ -53,8 +54,11 @@ def run(session: Session, limit: int, budget_s: float = BUDGET_S, query_text: Qu
         rows, errors = _each(session, parts, min(ALONE_S, budget_s / 2 / len(asked)))
     if not facts.has_pg_monitor:
         errors.append(unprivileged(facts))
-    found = tuple(Section(name, row[0] or "null") for name, row in rows.items() if name != top_queries.NAME)
-    collected = Collected(facts.db_name, facts.version, found, None, tuple(errors))
+    found = [Section(name, row[0] or "null") for name, row in rows.items() if name != top_queries.NAME]
+    spoiled = [section for section in found if not is_json(section.json, "{n")]
+    errors += [CollectorError(section.name, NO_JSON) for section in spoiled]
+    found = [section for section in found if section not in spoiled]
+    collected = Collected(facts.db_name, facts.version, tuple(found), None, tuple(errors))
     return _with(collected, _top_queries(session, rows.get(top_queries.NAME), limit, query_text))
 
 
@@ -62,7 +66,7 @@ def _together(session: Session, asked: list[Asked], timeout_s: float) -> dict[st
     """All parts in one round trip: what each brought, by its name."""
     columns = ",\n".join(f"({column})" for part in asked for column in part.columns)
     with session.transaction(timeout_s):
-        [row] = session.query(f"/* pgdoctor */ SELECT {columns}")
+        row = session.row(f"/* pgdoctor */ SELECT {columns}", sum(len(part.columns) for part in asked))
     values = iter(row)
     return {part.name: tuple(next(values) for _ in part.columns) for part in asked}
 
@@ -74,7 +78,7 @@ def _each(session: Session, asked: list[Asked], timeout_s: float) -> tuple[dict[
     for part in asked:
         try:
             with session.transaction(timeout_s):
-                [rows[part.name]] = session.query(part.statement)
+                rows[part.name] = session.row(part.statement, len(part.columns))
         except DatabaseError as error:
             _raise_if_lost(error)
             errors.append(failed(part.name, error, session.facts))

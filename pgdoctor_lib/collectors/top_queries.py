@@ -1,10 +1,12 @@
 """The statements that took most time, from pg_stat_statements: wherever it is, and why not where it isn't."""
 
 import json
+import re
 import time
 from dataclasses import dataclass
 
 from pgdoctor_lib.collectors import texts as masking
+from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.registry import Asked, query
 from pgdoctor_lib.collectors.remedies import CREATE, PRELOAD, grant
 from pgdoctor_lib.config import QueryText
@@ -79,12 +81,15 @@ def unreadable(facts: Facts) -> TopQueries:
 
 def answered(row: Row, facts: Facts) -> TopQueries:
     """What the columns of `asked` brought, and what they tell is missing."""
-    total = json.loads(row[1] or "{}")
+    told = _total(row[1] or "")
+    if told is None or not is_json(row[0] or "", "["):
+        return TopQueries(None, (CollectorError(NAME, NO_JSON),))
+    hidden_count, recording = told
     errors = []
-    if total["hidden"]:
-        hidden = f"{total['hidden']} statements of other roles are hidden from {one_line(facts.role)}"
+    if hidden_count:
+        hidden = f"{hidden_count} statements of other roles are hidden from {one_line(facts.role)}"
         errors.append(CollectorError(NAME, hidden, grant(facts)))
-    if not total["recording"]:
+    if not recording:
         errors.append(CollectorError(NAME, "pg_stat_statements records nothing", _RECORD))
     return TopQueries(row[0], tuple(errors))
 
@@ -104,7 +109,8 @@ def alone(session: Session, limit: int, query_text: QueryText, dbid: int = 0) ->
 def candidates(session: Session) -> list[Row]:
     """The databases of the server that may have the extension: names, each with this database's oid."""
     with session.transaction(STATEMENT_TIMEOUT_S):
-        return session.query(f"/* pgdoctor:{NAME} */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
+        rows = session.query(f"/* pgdoctor:{NAME} */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
+    return [row for row in rows if len(row) == 2 and re.fullmatch("[0-9]{1,10}", row[1] or "")]
 
 
 def elsewhere(databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText) -> TopQueries:
@@ -144,8 +150,18 @@ def _from(dsn: Dsn, dbname: str, dbid: int, limit: int, query_text: QueryText) -
 
 def _read(session: Session, part: Asked) -> TopQueries:
     with session.transaction(STATEMENT_TIMEOUT_S):
-        [row] = session.query(part.statement)
+        row = session.row(part.statement, len(part.columns))
     return answered(row, session.facts)
+
+
+def _total(text: str) -> tuple[int, bool] | None:
+    """How many statements are hidden, and whether any is recorded; None where the text does not tell."""
+    try:
+        total = json.loads(text)
+        hidden, recording = total["hidden"], total["recording"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return (hidden, bool(recording)) if isinstance(hidden, int) and 0 <= hidden < 2**63 else None
 
 
 def _nothing(error: str, hint: str) -> TopQueries:

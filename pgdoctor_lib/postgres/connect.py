@@ -9,6 +9,7 @@ import _socket
 import contextlib
 import os
 import random
+import re
 import socket
 import struct
 import time
@@ -24,7 +25,7 @@ from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.resolve import addresses
-from pgdoctor_lib.postgres.server import FACTS_SQL, Facts, parse_facts, require_supported
+from pgdoctor_lib.postgres.server import FACTS_COLUMNS, FACTS_SQL, Facts, parse_facts, require_supported
 from pgdoctor_lib.secret import one_line
 
 CONNECT_TIMEOUT_S = 5.0
@@ -47,6 +48,10 @@ _PLAIN = psycopg2.extensions.new_type(_PLAIN_OIDS, "PLAIN", lambda value, cursor
 # of its own leaves out, the password too. unsetenv() takes the variable from libpq alone: os.environ, which the
 # configuration reads and the background daemon inherits, keeps it. Done at import, while no thread reads variables.
 os.unsetenv("PGSERVICE")
+
+# What psycopg2 raises, beside its own, for bytes that make no sense to it.
+_SENSELESS = (ValueError, TypeError, LookupError, OverflowError, SystemError)
+_PROTOCOL_VIOLATION = "08P01"
 
 Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
@@ -130,7 +135,7 @@ class Session:
         """
         self._statement_timeout_s = statement_timeout_s
         try:
-            self._backend_pid = int(self.query(self._opening(statement_timeout_s))[0][-1] or 0)
+            self._backend_pid = _whole(self.query(self._opening(statement_timeout_s)))
             yield
         except BaseException:
             self._backend_pid = 0
@@ -153,15 +158,28 @@ class Session:
                 return [tuple(map(_text, row)) for row in cursor.fetchall()] if cursor.description else []
         except psycopg2.Error as error:
             raise _failed(error) from None
+        except _SENSELESS:
+            self._abandon()
+            raise senseless() from None
         except BaseException:
             self._abandon()
             raise
 
+    def row(self, sql: str, width: int) -> Row:
+        """The one row of `width` columns that a statement must bring, else `DatabaseError`."""
+        rows = self.query(sql)
+        if [len(row) for row in rows] != [width]:
+            raise senseless()
+        return rows[0]
+
     def _read_facts(self, limit_s: float) -> Facts:
         require_supported(self._connection.server_version)
         with self.transaction(min(limit_s, _FACTS_S)):
-            [row] = self.query(FACTS_SQL)
-        return parse_facts(row)
+            row = self.row(FACTS_SQL, FACTS_COLUMNS)
+        try:
+            return parse_facts(row)
+        except (*_SENSELESS, AttributeError, RecursionError):
+            raise senseless() from None
 
     def _opening(self, statement_timeout_s: float) -> str:
         timeout_ms = max(1, int(statement_timeout_s * 1000))
@@ -236,6 +254,8 @@ def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: floa
             failure = error
         except psycopg2.Error as error:
             failure = _failed(error)
+        except _SENSELESS:
+            failure = senseless()
         except DeadlineExceeded:
             failure = DatabaseError(f"no answer within {share_s:g} s")
     raise failure
@@ -281,10 +301,24 @@ def _cancel(dsn: Dsn, host: Host, backend_pid: int) -> None:
     # Not connection.cancel(): it holds the interpreter's lock while it waits for the postmaster.
     try:
         connection = _open(dsn, host, "any")
-    except psycopg2.Error:
+    except (psycopg2.Error, *_SENSELESS):
         return
-    with contextlib.closing(connection), contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
+    quiet = contextlib.suppress(psycopg2.Error, *_SENSELESS)
+    with contextlib.closing(connection), quiet, connection.cursor() as cursor:
         cursor.execute("/* pgdoctor:cancel */ SELECT pg_catalog.pg_cancel_backend(%s)", (backend_pid,))
+
+
+def senseless() -> DatabaseError:
+    """What came is no answer to what was asked: somebody in between, or no PostgreSQL."""
+    return DatabaseError("the server's answer makes no sense", sqlstate=_PROTOCOL_VIOLATION)
+
+
+def _whole(rows: list[Row]) -> int:
+    """The number that is the last column of the last row."""
+    text = rows[-1][-1] if rows and rows[-1] else None
+    if not re.fullmatch("[0-9]{1,10}", text or ""):
+        raise senseless()
+    return int(text or 0)
 
 
 def _text(value: object) -> str | None:

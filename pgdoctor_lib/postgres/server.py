@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pgdoctor_lib.errors import UnsupportedServer
 
 OLDEST = 120000
+FACTS_COLUMNS = 9
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
 FACTS_SQL = """/* pgdoctor:server */
