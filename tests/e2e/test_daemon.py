@@ -356,7 +356,8 @@ def test_a_signal_while_it_starts_ends_it_gracefully(
 ) -> None:
     daemon = cli.start("daemon", env=single(db.dsn, 60))
     status = Path(f"/proc/{daemon.pid}/status")
-    blocked = f"{(1 << signal.SIGINT - 1) | (1 << signal.SIGTERM - 1) | (1 << signal.SIGUSR1 - 1):016x}"
+    held_back = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    blocked = f"{sum(1 << number - 1 for number in held_back):016x}"
     wait_for(lambda: f"SigBlk:\t{blocked}" in status.read_text(), "it holds signals back")
     time.sleep(after_s)  # anywhere in its start
     daemon.send(signum)
