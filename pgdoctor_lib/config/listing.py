@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from json import dumps
 from typing import Any
-from urllib.parse import urlsplit
 
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.load import warnings
@@ -49,6 +48,6 @@ def _shown(value: Any) -> Any:
         return str(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and value.startswith(("http://", "https://")) and urlsplit(value).query:
+    if isinstance(value, str) and value.startswith(("http://", "https://")) and "?" in value:
         return f"{value.partition('?')[0]}?{MASK}"
     return value

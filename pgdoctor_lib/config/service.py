@@ -16,9 +16,8 @@ def service_parameters(service: str, environ: Mapping[str, str]) -> dict[str, st
         found = _section(service, path)
         if found is not None:
             return found
-    raise ConfigError(
-        f"service {one_line(service)!r} is not defined", hint=f"looked in {', '.join(_candidates(environ))}"
-    )
+    places = ", ".join(map(one_line, _candidates(environ)))
+    raise ConfigError(f"service {one_line(service)!r} is not defined", hint=f"looked in {places}")
 
 
 def _candidates(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
 
 def explain(error: Exception, timeout_s: float) -> DeliveryError:
     """The error of our family for one of requests, urllib3, ssl or socket."""
+    if isinstance(error, requests.exceptions.InvalidHeader):  # of an answer: ours are checked beforehand
+        return Retryable("not an HTTP answer")
     if isinstance(error, ValueError):  # InvalidURL and its like, of all three libraries
         return DeliveryError("the endpoint's URL, or the proxy's, cannot be used")
     chain = list(_chain(error))

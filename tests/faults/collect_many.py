@@ -32,7 +32,7 @@ from tests.faults import many  # noqa: E402
 from tests.faults.bad_server import HOWS, MODES, PASSWORD, BadServer, Spoiler, serving  # noqa: E402
 
 BUDGET_S = 1.5
-AT_ONCE = 12
+AT_ONCE = 30
 SESSION_BYTES = 40_000  # about what a real server says in a session
 
 Serve = Callable[[socket.socket], None]

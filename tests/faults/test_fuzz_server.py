@@ -60,18 +60,18 @@ def _examine(lines: list[dict[str, Any]]) -> str:
 
 
 def test_a_server_that_speaks_the_protocol_badly(amount: Amount, figure: Figure) -> None:
-    number = amount(100, 5000)
+    number = amount(60, 5000)
     figure("Hostile server", _examine(many.outcomes("collect_many", "fake", number, limit_s=60 + number / 4)))
 
 
 def test_a_real_server_through_a_proxy_that_garbles(real: Database, amount: Amount, figure: Figure) -> None:
-    number = amount(60, 3000)
+    number = amount(14, 3000)
     lines = many.outcomes("collect_many", "spoil", number, real.dsn, limit_s=60 + number / 2)
     figure("Server's answers garbled, doubled, dropped, delayed", _examine(lines))
 
 
 def test_a_session_cut_at_every_byte(real: Database, amount: Amount, figure: Figure) -> None:
-    number = amount(40, 4000)
+    number = amount(20, 4000)
     lines = many.outcomes("collect_many", "cut", number, real.dsn, limit_s=60 + number / 2)
     figure("Server's answers cut short", _examine(lines))
 
@@ -113,7 +113,7 @@ def test_json_is_told_from_what_is_none(amount: Amount, figure: Figure) -> None:
     ]
     tally = Counter[bool]()
 
-    @examples(amount(300, 30_000))
+    @examples(amount(200, 30_000))
     @given(st.sampled_from(good), dice())
     def one(text: str, dice: random.Random) -> None:
         spoiled = flip_bits(text.encode(), dice, dice.randint(0, 3)).decode("utf-8", "replace")
@@ -143,9 +143,10 @@ def test_json_of_any_depth_and_length() -> None:
     assert is_json(f"[{'9' * 10_000}, 1e999]", "[")
 
 
+@pytest.mark.full
 def test_the_daemon_outlives_them(cli: Cli, endpoint: Endpoint, real: Database, amount: Amount, figure: Figure) -> None:
     """A healthy database beside bad ones, a second apart: it lives, all that is delivered is JSON."""
-    how_many, cycles = amount(8, 40), amount(2, 30)
+    how_many, cycles = amount(4, 40), amount(2, 30)
     with ExitStack() as stack:
         dsns = {"healthy": real.dsn}
         for number in range(how_many):

@@ -148,7 +148,7 @@ def test_folders_of_good_and_bad_files(
 ) -> None:
     tally = {"files": 0, "good": 0, "aside": 0}
 
-    @examples(amount(40, 2500))
+    @examples(amount(25, 2500))
     @given(dice(), st.integers(0, 12))
     def one(dice: random.Random, count: int) -> None:
         above = tmp_path_factory.mktemp("litter")
@@ -198,7 +198,7 @@ def test_bombs_and_a_file_without_end(tmp_path: Path) -> None:
 def test_ten_thousand_files(tmp_path: Path, amount: Amount, figure: Figure) -> None:
     spool = tmp_path / "spool"
     spool.mkdir(mode=0o700)
-    count = amount(500, MANY)
+    count = amount(300, MANY)
     for number in range(count):
         snapshot_id = new_id()
         (spool / f"{snapshot_id}.json.gz").write_bytes(parcel(snapshot_id).data if number % 2 else b"alien")
