@@ -76,7 +76,7 @@ class Outage:
         self.outbox = Outbox(where, spool, self.time.clock, lambda text, **_: self.lines.append(text), lambda: None)
         self.noise = random.Random(1).randbytes(4 * settings.body_bytes).hex()
         self.sealed = 0
-        self.failed: list[str] = []
+        self.failed = Path(f"{settings.path}.failed")  # in memory they would be most of what grows
         self.cycles: set[gevent.Greenlet[..., None]] = set()
         self.rss: list[int] = []
         self.fullest = 0
@@ -105,7 +105,7 @@ class Outage:
         draining.kill()
         self.outbox.close()
         return {
-            "sealed": self.sealed, "failed": self.failed, "dropped": self.outbox.dropped,
+            "sealed": self.sealed, "failed": self.failed.read_text().split(), "dropped": self.outbox.dropped,
             "rss": self.rss, "fullest": self.fullest, "lines": self.lines, "now": self.time.now,
         }  # fmt: skip
 
@@ -140,7 +140,8 @@ class Outage:
         try:
             self.outbox.deliver(parcel, lambda *_: None)
         except DeliveryError:
-            self.failed.append(snapshot_id)
+            with self.failed.open("a") as file:
+                print(snapshot_id, file=file)
 
     def measure(self) -> None:
         """Memory of this process, and what lies in the spool."""
