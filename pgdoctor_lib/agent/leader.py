@@ -23,6 +23,7 @@ _SHORTEST_CONNECT_S, _LONGEST_CONNECT_S = 2.0, 5.0  # for one address
 _AGAIN_S = 1.0  # until the next attempt to get in, at least
 _DOORS = 3  # databases to try where the first one lets nobody in
 _SECOND_BEST_S = 300.0  # until a pooler, or another database than the first, is looked at again
+_MODEST_LOOKS = 2  # at a free lease, before one that is not ready takes it
 _NEVER = -math.inf
 
 
@@ -30,19 +31,29 @@ class Leader:
     """The lease on the server that all of `targets` live on. `run` is the body of a greenlet.
 
     `note(text, level=…)` is called at each change of `role`. `realm`: what else two daemons must have in common to
-    share the work, such as the endpoint.
+    share the work, such as the endpoint. `is_busy()`: whether a cycle at this server is under way. If one is when this
+    daemon does not lead, it hangs since it last did, and others are let go first.
     """
 
-    def __init__(self, targets: Sequence[Target], clock: Clock, note: Callable[..., None], realm: str = "") -> None:
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        clock: Clock,
+        note: Callable[..., None],
+        realm: str = "",
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._doors = _doors(targets)
         self._clock = clock
         self._note = note
+        self._is_busy = is_busy
         self._key = key_of(realm, *sorted(_identity(target) for target in targets))
         self._where = one_line(", ".join(map(str, targets[0].dsn.hosts)), 100)
         self._beat_s = _between(_SHORTEST_S, min(target.interval_s for target in targets) / 4, _LONGEST_S)
         self._lasts_s = 2 * self._beat_s
         self._lease: Lease | None = None
         self._look_again_at = math.inf
+        self._seen_free = 0
         self._valid_until = _NEVER, _NEVER
         self._role: Role | None = None
 
@@ -113,9 +124,14 @@ class Leader:
         raise failure
 
     def _renew(self, lease: Lease) -> None:
+        limit_s = min(self._lasts_s, _ANSWER_S)
+        if not lease.held and self._is_busy() and self._seen_free < _MODEST_LOOKS and lease.is_free(limit_s):
+            self._seen_free += 1
+            return
+        self._seen_free = 0
         # The server hears of us later than this: it frees the lock `lasts_s` after that, never before our own limit.
         monotonic, wall = self._clock.monotonic(), self._clock.wall()
-        if lease.renew(min(self._lasts_s, _ANSWER_S)):
+        if lease.renew(limit_s):
             valid_s = self._lasts_s * 7 / 8
             self._valid_until = monotonic + valid_s, wall + valid_s
             self._become("leading", "took over" if self._role == "standing by" else "this daemon collects")

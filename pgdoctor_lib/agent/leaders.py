@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gevent
@@ -41,16 +42,23 @@ class _Group:
 class Leaders:
     """`follow(targets)` says which databases there are; then `leads(target)` whether this daemon collects one of them.
 
-    `note` and `realm` as in `Leader`. `on_death` is linked to each greenlet: that one of them ends by itself is a bug.
+    `note` and `realm` as in `Leader`; `is_busy` is asked for one server's hosts. `on_death` is linked to each greenlet:
+    that one of them ends by itself is a bug.
     """
 
     def __init__(
-        self, clock: Clock, note: Callable[..., None], on_death: "Callable[[Greenlet], None]", realm: str
+        self,
+        clock: Clock,
+        note: Callable[..., None],
+        on_death: "Callable[[Greenlet], None]",
+        realm: str,
+        is_busy: Callable[[tuple[Host, ...]], bool],
     ) -> None:
         self._clock = clock
         self._note = note
         self._on_death = on_death
         self._realm = realm
+        self._is_busy = is_busy
         self._groups: dict[tuple[Host, ...], _Group] = {}
 
     def follow(self, targets: Iterable[Target]) -> None:
@@ -64,7 +72,7 @@ class Leaders:
             databases = [(target.name, target.dsn, target.interval_s) for target in group]
             before = self._groups.get(hosts)
             if before is None or before.databases != databases:
-                leader = Leader(group, self._clock, self._note, self._realm)
+                leader = Leader(group, self._clock, self._note, self._realm, partial(self._is_busy, hosts))
                 greenlet = gevent.spawn(leader.run)
                 greenlet.link_exception(self._on_death)
                 self._groups[hosts] = _Group(databases, leader, greenlet, before)

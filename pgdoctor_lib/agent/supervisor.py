@@ -19,6 +19,7 @@ from pgdoctor_lib.agent.status import Status, StatusFile
 from pgdoctor_lib.agent.watch import Shared, Watch
 from pgdoctor_lib.clock import SYSTEM, Clock
 from pgdoctor_lib.config import Config, Target
+from pgdoctor_lib.config.dsn import Host
 from pgdoctor_lib.errors import PGDoctorError
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Supervisor:
         self._outbox = Outbox(config.endpoint, config.spool, clock, self._output.note, self._news.set)
         self._shared = Shared(clock, self._output, self._outbox, self._news.set, config.cycle_timeout_s)
         if config.ha:
-            self._shared.leaders = Leaders(clock, self._output.note, self._on_death, config.endpoint.url)
+            self._shared.leaders = Leaders(
+                clock, self._output.note, self._on_death, config.endpoint.url, self._is_busy_at
+            )
         self._watches: dict[str, Watch] = {}
         self._leaving: list[Watch] = []
         self._status_file = StatusFile(status_path) if status_path else None
@@ -94,6 +97,11 @@ class Supervisor:
     def _start(self, target: Target, after: Watch | None = None) -> None:
         self._watches[target.name] = watch = Watch(target, self._shared)
         watch.start(after).link_exception(self._on_death)
+
+    def _is_busy_at(self, hosts: tuple[Host, ...]) -> bool:
+        """Whether a cycle is under way there."""
+        watches = [*self._watches.values(), *self._leaving]
+        return any(watch.at_work for watch in watches if watch.target.dsn.hosts == hosts)
 
     def _on_death(self, died: "Greenlet") -> None:
         """A greenlet that dies is a bug: it ends the daemon with status 1 rather than stop watching silently."""

@@ -53,11 +53,14 @@ class Lease:
 
         Raises `DatabaseError` or `DeadlineExceeded`: the lease is lost.
         """
-        with deadline(limit_s, "the lease's sign of life"):
-            [(pid, taken)] = self._session.query(self._statement())
-        self._expect_own(pid)
-        self.held = taken == "t"
+        self.held = self._ask("true" if self.held else f"pg_catalog.pg_try_advisory_lock({self._key})", limit_s)
         return self.held
+
+    def is_free(self, limit_s: float) -> bool:
+        """Give a sign of life. Whether nobody holds the lock, which is not taken. Raises as `renew` does."""
+        shared = f"pg_catalog.pg_try_advisory_lock_shared({self._key})"
+        release = f"pg_catalog.pg_advisory_unlock_shared({self._key})"
+        return self._ask(f"CASE WHEN {shared} THEN {release} END", limit_s)
 
     def close(self) -> None:
         """End the session; that frees the lock at once."""
@@ -74,15 +77,16 @@ class Lease:
                 self._session.query(_NEXT_TRANSACTION.removeprefix("COMMIT; "))
         return self
 
-    def _statement(self) -> str:
-        pid = self._session.greeter_pid
-        lock = "true" if self.held else f"pg_catalog.pg_try_advisory_lock({self._key})"
-        # The lock is asked for by our own backend only, should a pooler have slipped through.
+    def _ask(self, what: str, limit_s: float) -> bool:
+        """`what` is asked of our own backend only, should a pooler have slipped through."""
+        own = f"pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {self._session.greeter_pid}"
         begin = "" if self._is_timed else _NEXT_TRANSACTION
-        return (
-            f"{begin}/* pgdoctor:lease */ SELECT pg_catalog.pg_backend_pid(),"
-            f" CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid} THEN {lock} END"
-        )
+        with deadline(limit_s, "the lease's sign of life"):
+            [(pid, answer)] = self._session.query(
+                f"{begin}/* pgdoctor:lease */ SELECT pg_catalog.pg_backend_pid(), CASE WHEN {own} THEN {what} END"
+            )
+        self._expect_own(pid)
+        return answer == "t"
 
     def _expect_own(self, pid: str | None) -> None:
         if pid != str(self._session.greeter_pid):

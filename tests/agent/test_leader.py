@@ -51,7 +51,9 @@ class Daemon:
         self.hands = Hands()
         self.notes: list[str] = []
         targets = [Target(f"db{number}", Dsn.parse(dsn, {}), interval_s) for number, dsn in enumerate(dsns)]
-        self.leader = Leader(targets, self.hands.clock, lambda text, level="info": self.notes.append(text), realm)
+        self.busy = False
+        note, is_busy = lambda text, level="info": self.notes.append(text), lambda: self.busy
+        self.leader = Leader(targets, self.hands.clock, note, realm, is_busy)
 
     def run(self, *script: Callable[[float], None]) -> None:
         """Run, with one function called at each sleep of the leader, until they are used up."""
@@ -127,6 +129,25 @@ def test_a_session_that_was_ended_is_replaced(newest_server: Server) -> None:
     one.run(ended, lambda _: seen.append(one.state))
     assert seen == [("leading", True)]
     assert len(one.notes) == 1
+
+
+def test_one_whose_cycle_hangs_lets_others_go_first_but_does_not_wait_for_ever(newest_server: Server) -> None:
+    one, two = Daemon(newest_server.dsn()), Daemon(newest_server.dsn())
+    seen = []
+
+    def begins_to_hang(_: float) -> None:
+        seen.append(one.state)
+        two.run(lambda _: seen.append(two.state))
+        wait_for(lambda: newest_server.sql(LOCKS) == [(0,)], "the lease was not given back")
+
+    def alone_there(_: float) -> None:
+        seen.append(one.state)
+        assert newest_server.sql(LOCKS) == [(0,)]
+
+    one.busy = True
+    one.run(begins_to_hang, alone_there, lambda _: seen.append(one.state))
+    assert seen == [("standing by", False), ("leading", True), ("standing by", False), ("leading", True)]
+    assert one.hands.slept == [15.0] * 4
 
 
 def test_without_a_server_it_leads_and_with_one_it_shares_again(fresh_server: Server) -> None:

@@ -18,7 +18,9 @@ KEYS = "SELECT objid::text FROM pg_locks WHERE locktype = 'advisory' AND granted
 
 @pytest.fixture
 def leaders() -> Iterator[Leaders]:
-    made = Leaders(Clock(sleep=gevent.sleep), lambda text, level="info": None, lambda died: None, "")
+    made = Leaders(
+        Clock(sleep=gevent.sleep), lambda text, level="info": None, lambda died: None, "", lambda hosts: False
+    )
     yield made
     gevent.joinall(made.stop(), raise_error=True)
 

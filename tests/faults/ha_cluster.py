@@ -4,8 +4,9 @@ import json
 import signal
 import sys
 import threading
+import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fix_daemon import Cli, Running
@@ -58,10 +59,12 @@ class Host:
     clock_s: float = 0.0
     fault: str = ""
     daemon: Running | None = None
+    daemons: list[Running] = field(default_factory=list)
 
     def start(self) -> None:
         """Start it, by its own way to the server."""
         self.daemon = self.cli.start("daemon", env={"HA_PORT": str(self.port), "HA_CLOCK": str(self.clock_s)})
+        self.daemons.append(self.daemon)
 
     @property
     def pid(self) -> int:
@@ -111,7 +114,44 @@ def host(home: Path, endpoint: Endpoint, dsn: str, interval_s: float, port: int,
     return Host(cli, proxy, port)
 
 
+def told(hosts: list[Host], since_ms: int, until_ms: int) -> str:
+    """What the daemons said between two moments, and a little before and after."""
+    moments = time.localtime(since_ms / 1000 - 2), time.localtime(until_ms / 1000 + 2)
+    first, last = (time.strftime("[%Y-%m-%d %H:%M:%S]", moment) for moment in moments)
+    lines = []
+    for number, each in enumerate(hosts, 1):
+        for daemon in each.daemons:
+            lines += [f"{line} (host {number}, {daemon.pid})" for line in daemon.lines if first <= line[:21] <= last]
+    return "\n".join(sorted(lines))
+
+
 def await_slots(endpoint: FirstOfEach, count: int, hosts: list[Host], timeout_s: float = 60) -> None:
     """Wait until so many slots are stored."""
     shown = [each.daemon for each in hosts]
     wait_for(lambda: len(endpoint.stored) >= count, f"{len(endpoint.stored)} of {count} slots; {shown}", timeout_s)
+
+
+class Stalls:
+    """How long this machine lets a thread wait for its turn: what no daemon on it can be better than."""
+
+    def __init__(self) -> None:
+        self.late: list[tuple[float, float]] = []  # when (epoch s), and by how much (s)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._over.set()
+        self._thread.join()
+
+    def between(self, since_ms: int, until_ms: int) -> float:
+        """The longest one then."""
+        return max((by for at, by in self.late if since_ms / 1000 - 2 < at < until_ms / 1000 + 2), default=0.0)
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._over.wait(0.05):
+            now = time.monotonic()
+            self.late.append((time.time(), now - before - 0.05))
+            before = now

@@ -50,6 +50,18 @@ def test_silence_ends_it(server: Server, database: Database, lease: Callable[...
         silent.renew(20)
 
 
+def test_whether_it_is_free_can_be_asked_without_taking_it(
+    server: Server, database: Database, lease: Callable[..., Lease]
+) -> None:
+    first, second = lease(database.dsn), lease(database.dsn)
+    assert first.is_free(20) and second.is_free(20)
+    assert not first.held and second.renew(20)
+    assert not first.is_free(20) and second.renew(20)
+    second.close()
+    wait_for(lambda: first.is_free(20), "the lock is not free")
+    assert database.sql(LOCKS) == [(0,)]
+
+
 @pytest.mark.pg(">= 13, < 15")  # one of each timer
 def test_signs_of_life_keep_it(server: Server, database: Database, lease: Callable[..., Lease]) -> None:
     first, other = lease(database.dsn, lasts_s=3.0), lease(database.dsn)
