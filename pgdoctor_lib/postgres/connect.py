@@ -22,6 +22,7 @@ import psycopg2
 import psycopg2.extensions
 
 from pgdoctor_lib.config.dsn import Dsn, Host
+from pgdoctor_lib.config.passfile import remember_passwords
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.resolve import addresses
@@ -284,6 +285,7 @@ def _open(dsn: Dsn, host: Host, wanted: str) -> Connection:
     if "gssencmode" not in dsn.params and "PGGSSENCMODE" not in os.environ:
         ours["gssencmode"] = "disable"  # libpq's own default asks for a Kerberos ticket, and greenlets wait with it
     # connect_timeout goes for nothing here: psycogreen's wait does not know it, the deadline does.
+    remember_passwords(dsn.params.get("passfile", ""))
     keywords: dict[str, Any] = {**dsn.reveal_keywords(host, **ours, connect_timeout="0")}
     connection: Connection = psycopg2.connect(**keywords)
     connection.autocommit = True

@@ -1,0 +1,45 @@
+"""The passwords that libpq reads for itself, from ~/.pgpass: known here only so that no line shows one.
+
+A server that asks for the password in clear has it, and may send it back in an error's text.
+"""
+
+import os
+import re
+import stat
+
+from pgdoctor_lib.secret import remember
+
+_MAX_BYTES = 1024 * 1024
+_LINE = re.compile(r"(?:(?:[^:\\]|\\.)*:){4}(.*)")
+_seen: dict[str, tuple[int, ...]] = {}
+
+
+def remember_passwords(passfile: str) -> None:
+    """Have the redactor know the passwords in `passfile` ("": in libpq's default one), anew when it changes."""
+    path = passfile or os.environ.get("PGPASSFILE") or os.path.expanduser("~/.pgpass")
+    try:
+        now = _identity(os.stat(path))
+        if _seen.get(path) != now:
+            _remember(_text(path))
+            _seen[path] = now
+    except OSError:
+        return  # libpq says so itself, or does without
+
+
+def _remember(text: str) -> None:
+    for line in text.splitlines():
+        if not line.startswith("#") and (match := _LINE.fullmatch(line)):
+            remember(match[1])
+            remember(re.sub(r"\\(.)", r"\1", match[1]))
+
+
+def _text(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return opened.read(_MAX_BYTES).decode("utf-8", "surrogateescape")
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
