@@ -177,7 +177,11 @@ def _parse_service(service: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     remember(environ.get("PGPASSWORD", ""))
-    return {key: environ[name] for key, name in _ENVIRONMENT.items() if environ.get(name)}
+    given = {key: environ[name] for key, name in _ENVIRONMENT.items() if environ.get(name)}
+    for key, value in given.items():
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ConfigError(f"{_ENVIRONMENT[key]} is not UTF-8")
+    return given
 
 
 def _check(params: Mapping[str, str]) -> None:

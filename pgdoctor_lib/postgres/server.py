@@ -75,7 +75,7 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
         role=role,
         has_pg_monitor=monitor == "t",
         pg_stat_statements_loaded=loaded == "t",
-        extensions={n: Extension(_numbers(v), schema) for n, (v, schema) in json.loads(extensions or "{}").items()},
+        extensions={n: _extension(*told) for n, told in json.loads(extensions or "{}").items()},
     )
 
 
@@ -88,6 +88,12 @@ def require_supported(version_num: int) -> None:
         raise UnsupportedServer(
             f"PostgreSQL {major} is too old: PGDoctor needs PostgreSQL 12 or later", hint="upgrade the server"
         )
+
+
+def _extension(version: object, schema: object) -> Extension:
+    if not isinstance(version, str) or not isinstance(schema, str):
+        raise TypeError("not an extension's version and schema")
+    return Extension(_numbers(version), schema)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from pgdoctor_lib.collectors.json_text import MAX_CHARS, NO_JSON, is_json
 from pgdoctor_lib.collectors.registry import sections
 from pgdoctor_lib.collectors.run import collect
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.postgres.server import parse_facts
 from tests.faults import many
 from tests.faults.bad_server import HOWS, MODES, BadServer, Spoiler, healthy_facts, serving
 from tests.faults.garble import CANARY, dice, examples, flip_bits, is_line
@@ -102,6 +103,16 @@ def test_a_section_that_is_no_json_costs_only_itself(text: bytes) -> None:
     assert [section.name for section in collected.sections] == others
     assert [(error.collector, error.error) for error in collected.errors] == [(first, NO_JSON)]
     assert collected.top_queries
+
+
+EXTENSIONS = ('{"a": null}', '{"pg_stat_statements": ["1.10", null]}', "[", '{"a": ["1"]}')
+
+
+@pytest.mark.parametrize("text", EXTENSIONS)
+def test_extensions_that_make_no_sense(text: str) -> None:
+    row = ("160003", "16.3", "UTF8", "f", "app", "u", "t", "t")
+    with pytest.raises((ValueError, TypeError)):  # which `Session` tells as an error of ours
+        parse_facts((*row, text))
 
 
 def test_json_is_told_from_what_is_none(amount: Amount, figure: Figure) -> None:
