@@ -15,7 +15,6 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 _SHORTEST = 4  # a shorter value would mask harmless words; structure (URL, keyword) still masks it
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_SHORTEST_BASE64 = 8
 _known: dict[str, set[str]] = {}  # by the first characters: most texts hold none of these, and are done with
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):([^\s@]*)@")
 _KEY_PASSWORD = re.compile(r"(?i)\b(password|sslpassword|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)")
@@ -94,8 +93,7 @@ def _forms(value: str) -> Iterator[str]:
         yield from (text[1:-1], json.dumps(text[1:-1], ensure_ascii=False)[1:-1])
     yield from (html.escape(value), html.escape(value, quote=False), value.replace("'", "''"))
     yield value.replace("\\", "\\\\").replace("'", "\\'")
-    if len(value) >= _SHORTEST_BASE64:
-        yield from _base64_cores(octets)
+    yield from _base64_cores(octets)
 
 
 def _base64_cores(octets: bytes) -> Iterator[str]:

@@ -122,12 +122,15 @@ class Clerk:
             try:
                 return work()
             except Exception as error:  # noqa: BLE001 - carried over to the caller's greenlet
-                return _Raised(error)
+                return _Raised(error.with_traceback(None))  # its frames hold the body, and would for some time
 
         outcome = self._pool.apply(guarded)
-        if isinstance(outcome, _Raised):
-            raise outcome.error
-        return outcome
+        try:
+            if isinstance(outcome, _Raised):
+                raise outcome.error
+            return outcome
+        finally:
+            del outcome  # the error holds this frame
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,15 @@ def forms(secret: str) -> list[str]:
         html.escape(secret),
         repr(secret.encode())[2:-1],
         secret.encode().decode("latin-1"),
-        base64.b64encode(secret.encode()).decode().rstrip("=")[:-1],
-        base64.b64encode(b"u:" + secret.encode()).decode().rstrip("=")[3:-1],
+        base64.b64encode(secret.encode()).decode(),
+        base64.b64encode(b"u:" + secret.encode()).decode(),
     ]
+
+
+def needles(secret: str) -> list[str]:
+    """What is to be searched for: of base64 the characters that depend on the secret alone."""
+    *others, alone, after_user = forms(secret)
+    return [*others, alone.rstrip("=")[:-1], after_user.rstrip("=")[3:-1]]
 
 
 class EchoEndpoint:
@@ -115,5 +121,6 @@ class EchoPostgres:
         said = forms(password)[len(self.passwords) % 11]
         notice = f"SNOTICE\0VNOTICE\0C01000\0Mwelcome {said}\0\0".encode()
         fields = f"SFATAL\0VFATAL\0C28P01\0Mno {said} for you\0D{said}\0H{said}\0\0".encode()
-        connection.sendall(b"N" + struct.pack("!i", len(notice) + 4) + notice)
+        if len(self.passwords) % 2:  # let in first: a notice may only come then
+            connection.sendall(b"R" + struct.pack("!ii", 8, 0) + b"N" + struct.pack("!i", len(notice) + 4) + notice)
         connection.sendall(b"E" + struct.pack("!i", len(fields) + 4) + fields)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.echoes import EchoEndpoint, EchoPostgres, forms
+from tests.faults.echoes import EchoEndpoint, EchoPostgres, forms, needles
 from tests.fix_daemon import Cli, Running
 from tests.postgres.server import Server
 from tests.waiting import wait_for
@@ -27,6 +27,13 @@ SECRETS = {
     "right": "canary-right/päss word",
 }
 BUGGY = str(Path(__file__).with_name("buggy.py"))
+IN_ENVIRONMENT = {"PGPASSWORD": SECRETS["environment"], "PGDOCTOR_DEBUG": "1"}
+RUNS: list[tuple[tuple[str, ...], dict[str, str] | None]] = [
+    (("--log-format", "text"), None),
+    (("--log-format", "json"), IN_ENVIRONMENT),
+    (("--log-format", "json", "--debug"), None),
+    (("--debug",), IN_ENVIRONMENT),
+]
 PLANTED = ("pgdoctor.yaml", ".pgpass", "token")
 
 
@@ -50,7 +57,7 @@ class Searched:
     def __init__(self, cli: Cli) -> None:
         self.cli = cli
         self.found: dict[str, bytes] = {}
-        self.needles = {(name, form) for name, secret in SECRETS.items() for form in forms(secret) if len(form) > 3}
+        self.needles = {(name, form) for name, secret in SECRETS.items() for form in needles(secret)}
 
     def add(self, where: str, *texts: str | bytes) -> None:
         data = b"\n".join(text.encode() if isinstance(text, str) else text for text in texts)
@@ -112,7 +119,13 @@ def planted(cli: Cli, newest_server: Server, echo: EchoEndpoint, impostor: EchoP
         "nobody": f"host=127.0.0.1 port=1 user=u dbname=db password={SECRETS['outer']}",
     }
     databases = [{"name": name, "dsn": dsn} for name, dsn in dsns.items()]
-    document = {"endpoint": echo.url, "token": SECRETS["token"], "interval": 1, "databases": databases}
+    document = {
+        "endpoint": echo.url,
+        "token": SECRETS["token"],
+        "interval": 1,
+        "shutdown_timeout": 1,
+        "databases": databases,
+    }
     (cli.cwd / "pgdoctor.yaml").touch(0o600)
     (cli.cwd / "pgdoctor.yaml").write_text(json.dumps(document))
     (cli.home / ".pgpass").touch(0o600)
@@ -138,19 +151,15 @@ def test_no_secret_is_written_or_shown(
 ) -> None:
     searched = Searched(cli)
     begun = newest_server.log.stat().st_size
-    in_environment = {"PGPASSWORD": SECRETS["environment"], "PGDOCTOR_DEBUG": "1"}
-    for options in (("--log-format", "text"), ("--log-format", "json"), ("--debug",))[: amount(2, 3)]:
-        for env in (None, in_environment):
-            running = cli.start("daemon", *options, env=env)
-            seen = len(impostor.passwords), echo.count
-            wanted = seen[0] + amount(6, 60), seen[1] + amount(3, 30)
-            wait_for(
-                lambda wanted=wanted, running=running: _has_come(wanted, impostor, echo, running), "no traffic", 300
-            )
-            searched.add_process(running)
-            running.send()
-            done = running.finish(60)
-            searched.add(f"daemon {options}", done.stdout, done.stderr)
+    for options, env in RUNS[: amount(2, len(RUNS))]:
+        running = cli.start("daemon", *options, env=env)
+        seen = len(impostor.passwords), echo.count
+        wanted = seen[0] + amount(6, 60), seen[1] + amount(3, 30)
+        wait_for(lambda wanted=wanted, running=running: _has_come(wanted, impostor, echo, running), "no traffic", 300)
+        searched.add_process(running)
+        running.send()
+        done = running.finish(60)
+        searched.add(f"daemon {options}", done.stdout, done.stderr)
     searched.run("daemon", "start")
     wait_for(lambda: (cli.state / "pgdoctor.log").stat().st_size > 2000, "an empty log")
     for words in ("daemon status", "daemon status --json", "daemon logs"):
@@ -158,9 +167,9 @@ def test_no_secret_is_written_or_shown(
     searched.run("daemon", "stop")
     for words in ("config show", "config show --json", "config path", "config test", "config test --json"):
         searched.run(*words.split(), "--debug")
-    for name in planted[: amount(4, 10)]:
-        for command in ("snapshot", "upload"):
-            searched.run(command, name, *(("--debug",) if command == "upload" else ()))
+    for name in planted[: amount(1, 10)]:
+        searched.run("snapshot", name)
+        searched.run("upload", name, "--debug")
     searched.add_files()
     searched.add("bodies", *echo.bodies)
     for body in echo.bodies:
@@ -169,6 +178,8 @@ def test_no_secret_is_written_or_shown(
     assert {SECRETS[name] for name in ("url", "keyword", "short", "outer", "environment", "passfile")} <= set(
         impostor.passwords
     )
+    shown = b"".join(searched.found.values())
+    assert b"for you" in shown  # the servers' own words do come through
     assert searched.leaks() == []
     told = f"{len(SECRETS)} secrets in {len(searched.needles)} forms, {len(searched.found)} outputs and files, "
     figure("no secret is written or shown", f"{told}{searched.bytes:,} bytes searched: 0 found")
@@ -179,15 +190,12 @@ def _has_come(wanted: tuple[int, int], impostor: EchoPostgres, echo: EchoEndpoin
     return len(impostor.passwords) >= wanted[0] and echo.count >= wanted[1]
 
 
-BROKEN = ("connect", "send", "urlopen")
-
-
-@pytest.mark.parametrize("bug", BROKEN)
+@pytest.mark.parametrize("bug", ["connect,send", pytest.param("send", marks=pytest.mark.full), "urlopen"])
 def test_a_library_that_tells_all_it_was_given(cli: Cli, planted: list[str], bug: str) -> None:
     cli.command = (sys.executable, BUGGY)
     searched = Searched(cli)
     env: dict[str, str | None] = {"BUGS": bug, "PGPASSWORD": SECRETS["environment"]}
-    for command in ("upload right", "config test", "snapshot echo-url"):
+    for command in ("upload right", "snapshot echo-url"):
         searched.run(*command.split(), "--debug", env=env)
     running = cli.start("daemon", "--debug", env=env)
     wait_for(lambda: len([line for line in running.lines if "✗" in line]) >= 10, f"nothing failed: {running!r}")
