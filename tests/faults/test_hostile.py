@@ -158,7 +158,7 @@ left(text, int) text
 left(varchar, int) text
 json_build_object(text, text) json
 row_to_json(anyelement) json
-age(xid8) int
+age(int8) int
 age(text) int
 round(text, int) numeric
 current_setting(name) text
