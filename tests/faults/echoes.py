@@ -64,7 +64,8 @@ class EchoEndpoint:
                 echo.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
                 echo.count += 1
                 token = self.headers.get("Authorization", "").partition(" ")[2]
-                status = (200, 503, 401, 400, 302, 307, 422, 500, 599, 201)[echo.count % 10]
+                bad = (503, 401, 400, 302, 307, 422, 500, 599)[echo.count // 2 % 8]
+                status = bad if echo.count % 2 else 200  # or the agent would hold back
                 said = (forms(token) if token else ["nothing"])[echo.count % 11].replace("\n", " ")
                 self._send(
                     status, said, json.dumps({"id": said, "source_id": said, "received_at": token, "error": said})

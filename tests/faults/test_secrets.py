@@ -154,7 +154,7 @@ def test_no_secret_is_written_or_shown(
     for options, env in RUNS[: amount(2, len(RUNS))]:
         running = cli.start("daemon", *options, env=env)
         seen = len(impostor.passwords), echo.count
-        wanted = seen[0] + amount(6, 60), seen[1] + amount(3, 30)
+        wanted = seen[0] + amount(6, 60), seen[1] + amount(3, 20)
         wait_for(lambda wanted=wanted, running=running: _has_come(wanted, impostor, echo, running), "no traffic", 300)
         searched.add_process(running)
         running.send()
