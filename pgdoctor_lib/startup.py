@@ -15,9 +15,7 @@ def prepare() -> None:
     No core file is written of this process, nor of those that it starts: its memory holds passwords and the token.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # a sandbox may forbid it; the unit sets it itself
+    with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it; the unit sets it itself
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _open_missing()
 

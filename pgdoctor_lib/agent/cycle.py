@@ -30,7 +30,7 @@ def run(
     """
     with place:
         line.begin()
-        snapshot = take(target, timeout_s, clock, snapshot_id)
+        snapshot = take(target, timeout_s, clock, snapshot_id, outbox.dropped)
     line.uploading(snapshot.collected.errors)
     entry = outbox.keep(snapshot.seal())
     return outbox.deliver(entry, line.retry)

@@ -1,4 +1,4 @@
-"""From one configuration to the next: who comes, who goes, and what must wait for a restart. Pure."""
+"""From one configuration to the next: who comes, who goes, who stays. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -35,14 +35,6 @@ def changes(old: Config, new: Config) -> Changes:
         changed=tuple(name for name in after if name in before and after[name] != before[name]),
         settings=_settings(old) != _settings(new),
     )
-
-
-def after_restart(old: Config, new: Config) -> Iterator[str]:
-    """What only a restart can change, each as a line for the log."""
-    if old.spool.path != new.spool.path:
-        yield "spool.path changes at the next restart"
-    if old.ha != new.ha:
-        yield "ha changes at the next restart"
 
 
 def _by_name(config: Config) -> dict[str, Target]:

@@ -18,8 +18,8 @@ PATIENCE_INTERVALS = 3  # without a delivery for so long, a database counts as o
 class DatabaseStatus:
     """One database. Times in epoch seconds, None for what has not been yet.
 
-    `since`: watched since then; `last_cycle`: when the last one ended; `last_error`: what it failed with, on one line,
-    None where it went well; `standing_by`: another daemon collects it.
+    `since`: watched, by this daemon, since then; `last_cycle`: when the last one ended; `last_error`: what it failed
+    with, on one line, None where it went well; `standing_by`: another daemon collects it.
     """
 
     name: str
@@ -33,7 +33,7 @@ class DatabaseStatus:
 
     def overdue(self, now: float) -> bool:
         """Whether the endpoint has had nothing of it for three intervals, though it should have had."""
-        seen = self.since if self.last_delivered is None else self.last_delivered
+        seen = max(self.since, self.last_delivered or 0.0)
         return not self.standing_by and now - seen > PATIENCE_INTERVALS * self.interval_s
 
     def line(self, now: float) -> str:

@@ -10,13 +10,14 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import startup
-from pgdoctor_lib.agent import logfile
+from pgdoctor_lib.agent import logfile, notify
 from pgdoctor_lib.agent.leaders import Leaders
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import LogFormat, Output
-from pgdoctor_lib.agent.reload import after_restart, changes
+from pgdoctor_lib.agent.reload import changes
 from pgdoctor_lib.agent.status import Status, StatusFile
 from pgdoctor_lib.agent.watch import Shared, Watch
+from pgdoctor_lib.agent.watchdog import Watchdog
 from pgdoctor_lib.clock import SYSTEM, Clock
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.config.dsn import Host
@@ -50,7 +51,10 @@ class Supervisor:
         self._stop, self._stop_now, self._hangup, self._news = Event(), Event(), Event(), Event()
         self._output = Output(config, log_format, clock.wall)
         assert config.endpoint is not None
-        self._outbox = Outbox(config.endpoint, config.spool, clock, self._output.note, self._news.set)
+        self._outbox = Outbox(
+            config.endpoint, config.spool, clock, self._output.note, self._news.set, shared_ids=config.ha
+        )
+        self._watchdog = Watchdog(log_format)
         self._shared = Shared(clock, self._output, self._outbox, self._news.set, config.cycle_timeout_s)
         if config.ha:
             self._shared.leaders = Leaders(
@@ -65,6 +69,7 @@ class Supervisor:
     def run(self, ready: Callable[[], None]) -> int:
         """Start everything, wait for a signal, end everything."""
         self._take_signals()
+        self._watchdog.start().link_exception(self._on_death)  # it beats to the end
         self._output.started(self._config)
         self._outbox.announce()
         self._warn(self._config.warnings)
@@ -78,6 +83,7 @@ class Supervisor:
         for spawned in others:
             spawned.link_exception(self._on_death)
         ready()
+        notify.ready()
         self._stop.wait()
         self._end(others)
         return 1 if self._broken else 0
@@ -112,6 +118,7 @@ class Supervisor:
 
     def _end(self, others: "list[Greenlet]") -> None:
         """No new cycle; those at work get `shutdown_timeout`, then they are cancelled."""
+        notify.stopping()
         self._output.stopping(broken=self._broken)
         if self._shared.leaders:  # at once: other daemons need not wait for what hangs here
             others = [*others, *self._shared.leaders.stop()]
@@ -130,6 +137,7 @@ class Supervisor:
         self._outbox.close()
         if self._status_file:
             self._status_file.remove()
+        self._watchdog.stop()
         self._output.stopped(broken=self._broken)
 
     def _reload_forever(self) -> None:
@@ -138,6 +146,7 @@ class Supervisor:
         while True:
             self._hangup.wait()
             self._hangup.clear()
+            notify.reloading()
             try:
                 self._take_over(reader.apply(self._load))
                 self._reload_error = ""
@@ -145,13 +154,17 @@ class Supervisor:
                 self._reload_error = str(error)
                 self._output.note(f"reload failed, the old configuration stays in force: {error}", level="error")
             self._reloads += 1
+            notify.ready()
             self._news.set()
 
     def _take_over(self, new: Config) -> None:
         """Put `new` in force. A database that is not changed does not notice."""
         old, self._config = self._config, new
         what = changes(old, new)
+        assert new.endpoint is not None
+        self._outbox.reconfigure(new.endpoint, new.spool)
         self._output.reconfigure(new)
+        logfile.configure(new.log)
         self._shared.cycle_timeout_s = new.cycle_timeout_s
         self._leaving = [watch for watch in self._leaving if not watch.greenlet.dead]
         went = {name: self._dismiss(name) for name in (*what.removed, *what.changed)}
@@ -162,7 +175,9 @@ class Supervisor:
         if self._shared.leaders:
             self._shared.leaders.follow(new.databases)
         self._output.note(f"configuration reloaded: {what}")
-        self._warn([*after_restart(old, new), *new.warnings])
+        if new.ha != (self._shared.leaders is not None):
+            self._warn(["ha changes at the next restart"])
+        self._warn(new.warnings)
 
     def _dismiss(self, name: str) -> Watch:
         watch = self._watches.pop(name)
@@ -188,6 +203,7 @@ class Supervisor:
             shutdown_timeout_s=self._config.shutdown_timeout_s,
             databases=tuple(watch.status for watch in self._watches.values()),
             spooled=self._outbox.waiting,
+            dropped=self._outbox.dropped,
             reloads=self._reloads,
             reload_error=self._reload_error or None,
         )

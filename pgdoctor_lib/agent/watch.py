@@ -94,7 +94,7 @@ class Watch:
         while not self._leaving:
             slot = slots.take(clock.wall())
             leads = leaders.leads(self.target)
-            self._tell(standing_by=not leads)
+            self._tell(standing_by=not leads, **({} if leads else {"since": clock.wall()}))
             if leads and not self._shared.outbox.has(slot.snapshot_id):
                 self._cycle_once(slot)
                 self._tell(last_cycle=clock.wall())

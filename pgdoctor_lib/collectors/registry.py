@@ -23,7 +23,7 @@ class Asked:
     @property
     def statement(self) -> str:
         """This part as a statement of its own."""
-        return f"/* pgdoctor:{self.name} */ SELECT {', '.join(f'({column})' for column in self.columns)}"
+        return f"SELECT /* pgdoctor:{self.name} */ {', '.join(f'({column})' for column in self.columns)}"
 
 
 @cache

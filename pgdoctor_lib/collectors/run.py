@@ -24,7 +24,7 @@ def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryT
 
     Raises `DatabaseError` where the database cannot be examined at all.
     """
-    with connect(dsn) as session:
+    with connect(dsn, total_s=budget_s / 2) as session:
         collected = run(session, limit, budget_s, query_text)
         if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
             return collected
@@ -66,7 +66,7 @@ def _together(session: Session, asked: list[Asked], timeout_s: float) -> dict[st
     """All parts in one round trip: what each brought, by its name."""
     columns = ",\n".join(f"({column})" for part in asked for column in part.columns)
     with session.transaction(timeout_s):
-        row = session.row(f"/* pgdoctor */ SELECT {columns}", sum(len(part.columns) for part in asked))
+        row = session.row(f"SELECT /* pgdoctor */ {columns}", sum(len(part.columns) for part in asked))
     values = iter(row)
     return {part.name: tuple(next(values) for _ in part.columns) for part in asked}
 

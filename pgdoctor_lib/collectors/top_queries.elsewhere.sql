@@ -4,7 +4,8 @@
 -- needs: nothing
 --
 -- Template databases are left alone: a session in one makes CREATE DATABASE fail.
-SELECT datname,
+SELECT /* pgdoctor:top_queries */
+       datname,
        (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS dbid
   FROM pg_database
  WHERE datallowconn

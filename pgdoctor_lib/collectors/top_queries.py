@@ -21,7 +21,7 @@ from pgdoctor_lib.snapshot import CollectorError
 NAME = "top_queries"
 EXTENSION = "pg_stat_statements"
 STATEMENT_TIMEOUT_S = 5.0
-SEARCH_S = 10.0  # for all the databases that might have the extension together
+SEARCH_S = 5.0  # for all the databases that might have the extension together: they answer soon, or hold up the cycle
 SEARCH_AGAIN_S = 3600.0
 _RECORD = "set compute_query_id to auto and pg_stat_statements.track to top"
 _FORGET = (
@@ -109,7 +109,7 @@ def alone(session: Session, limit: int, query_text: QueryText, dbid: int = 0) ->
 def candidates(session: Session) -> list[Row]:
     """The databases of the server that may have the extension: names, each with this database's oid."""
     with session.transaction(STATEMENT_TIMEOUT_S):
-        rows = session.query(f"/* pgdoctor:{NAME} */ " + query(f"{NAME}.elsewhere").sql(session.facts.has))
+        rows = session.query(query(f"{NAME}.elsewhere").sql(session.facts.has))
     return [row for row in rows if len(row) == 2 and re.fullmatch("[0-9]{1,10}", row[1] or "")]
 
 
@@ -142,7 +142,7 @@ def elsewhere(databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText)
 
 def _from(dsn: Dsn, dbname: str, dbid: int, limit: int, query_text: QueryText) -> TopQueries | None:
     try:
-        with connect(dsn, dbname=dbname) as session:
+        with connect(dsn, dbname=dbname, connect_timeout_s=1, total_s=SEARCH_S) as session:
             return alone(session, limit, query_text, dbid) if readable(session.facts) else None
     except DatabaseError:
         return None  # a database that does not let us in is no database to read it from

@@ -196,7 +196,7 @@ class Session:
         columns = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items()]
         if self._connection.server_version >= 140000:
             columns.append(_CHECK_CLIENT)
-        return f"BEGIN READ ONLY; /* pgdoctor */ SELECT {', '.join(columns)}, pg_catalog.pg_backend_pid()"
+        return f"BEGIN READ ONLY; SELECT /* pgdoctor */ {', '.join(columns)}, pg_catalog.pg_backend_pid()"
 
     def _abandon(self) -> None:
         """The wait was cut short: close the connection, and have the server end what it was doing."""
@@ -307,7 +307,7 @@ def _cancel(dsn: Dsn, host: Host, backend_pid: int) -> None:
         return
     quiet = contextlib.suppress(psycopg2.Error, *_SENSELESS)
     with contextlib.closing(connection), quiet, connection.cursor() as cursor:
-        cursor.execute("/* pgdoctor:cancel */ SELECT pg_catalog.pg_cancel_backend(%s)", (backend_pid,))
+        cursor.execute("SELECT /* pgdoctor:cancel */ pg_catalog.pg_cancel_backend(%s)", (backend_pid,))
 
 
 def senseless() -> DatabaseError:

@@ -70,7 +70,7 @@ class Lease:
     def _begun(self, limit_s: float) -> "Lease":
         """Find out about poolers before anything is set: settings, too, would be left to others there."""
         with deadline(limit_s, "the lease's session"):
-            [(pid,)] = self._session.query("/* pgdoctor:lease */ SELECT pg_catalog.pg_backend_pid()")
+            [(pid,)] = self._session.query("SELECT /* pgdoctor:lease */ pg_catalog.pg_backend_pid()")
             self._expect_own(pid)
             self._session.query(_settings(self._lasts_s, is_timed=self._is_timed))
             if not self._is_timed:
@@ -83,7 +83,7 @@ class Lease:
         begin = "" if self._is_timed else _NEXT_TRANSACTION
         with deadline(limit_s, "the lease's sign of life"):
             [(pid, answer)] = self._session.query(
-                f"{begin}/* pgdoctor:lease */ SELECT pg_catalog.pg_backend_pid(), CASE WHEN {own} THEN {what} END"
+                f"{begin}SELECT /* pgdoctor:lease */ pg_catalog.pg_backend_pid(), CASE WHEN {own} THEN {what} END"
             )
         self._expect_own(pid)
         return answer == "t"
@@ -110,7 +110,7 @@ def _settings(lasts_s: float, *, is_timed: bool) -> str:
     # A server on a platform that cannot do it would say so in its log.
     user_timeout = f"pg_catalog.set_config('tcp_user_timeout', '{lasts_ms}', false)"
     columns.append(f"CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'linux' THEN {user_timeout} END")
-    return f"/* pgdoctor:lease */ SELECT {', '.join(columns)}"
+    return f"SELECT /* pgdoctor:lease */ {', '.join(columns)}"
 
 
 def key_of(*identity: object) -> int:

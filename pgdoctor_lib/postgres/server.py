@@ -10,8 +10,8 @@ OLDEST = 120000
 FACTS_COLUMNS = 9
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
-FACTS_SQL = """/* pgdoctor:server */
-SELECT current_setting('server_version_num'),
+FACTS_SQL = """SELECT /* pgdoctor:server */
+       current_setting('server_version_num'),
        split_part(current_setting('server_version'), ' ', 1),
        current_setting('server_encoding'),
        pg_is_in_recovery(),

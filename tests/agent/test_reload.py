@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from pgdoctor_lib.agent.reload import after_restart, changes
+from pgdoctor_lib.agent.reload import changes
 from pgdoctor_lib.config import Config, Endpoint, Spool, Target
 from pgdoctor_lib.config.dsn import Dsn
 from tests.agent.at_home import CONFIG, check, configure, log, pid
 from tests.fix_daemon import Cli
+from tests.fix_endpoint import Endpoint as Receiver
+from tests.postgres.server import Database
 from tests.waiting import wait_for
 
 A, B, C = (Target(name, Dsn.parse(f"host=127.0.0.1 dbname={name}", {})) for name in "abc")
@@ -32,12 +34,6 @@ OLD = Config("multi", "x.yaml", Endpoint("http://localhost/"), (A, B), Spool("/s
 )
 def test_changes(new: Config, said: str) -> None:
     assert str(changes(OLD, new)) == said
-
-
-def test_what_waits_for_a_restart() -> None:
-    assert list(after_restart(OLD, replace(OLD, cycle_timeout_s=1))) == []
-    told = list(after_restart(OLD, replace(OLD, spool=Spool("/elsewhere"), ha=True)))
-    assert told == ["spool.path changes at the next restart", "ha changes at the next restart"]
 
 
 def databases(**intervals: int) -> str:
@@ -111,3 +107,22 @@ def test_a_storm_of_hangups(here: Cli) -> None:
         os.kill(number, signal.SIGHUP)
     check(here.run("daemon", "reload"), 0, rf"Daemon reloaded its configuration \(PID: {number}\)\n")
     check(here.run("daemon", "stop"), 0, rf"Daemon stopped \(PID: {number}\)\n")
+
+
+def test_another_endpoint(here: Cli, database: Database, endpoint: Receiver) -> None:
+    text = f"{{name: app, dsn: '{database.dsn}', interval: 1}}\n"
+    down = f"endpoint: http://127.0.0.1:1/\ntoken: not-a-real-token\ndatabases:\n  - {text}"
+    configure(here, down)
+    here.run("daemon", "start")
+    configure(here, down.replace("http://127.0.0.1:1/", endpoint.url).replace("not-a-real-token", "another-token"))
+    check(here.run("daemon", "reload"), 0, r"Daemon reloaded.*\n")
+    endpoint.wait_for_snapshots(2)
+    assert {request.headers["Authorization"] for request in endpoint.requests} == {"Bearer another-token"}
+
+
+def test_what_only_a_restart_can_change(here: Cli) -> None:
+    here.run("daemon", "start")
+    configure(here, CONFIG + "ha: true\nspool:\n  path: elsewhere\n")
+    check(here.run("daemon", "reload"), 0, r"Daemon reloaded.*\n")
+    text = log(here).read_text()
+    assert "ha changes at the next restart" in text and "spool.path changes at the next restart" in text

@@ -31,13 +31,15 @@ def test_the_most_expensive_come_first_and_only_so_many(newest_database: Databas
     assert "slowest" in "".join(row["normalized_query"] for row in found)
 
 
-def test_own_statements_and_other_databases_are_left_out(newest_database: Database, collect: Collect) -> None:
-    newest_database.server.sql("SELECT 1 AS not_of_this_database")
+def test_own_statements_and_other_databases_are_left_out(database: Database, collect: Collect) -> None:
+    """PostgreSQL 18 drops a comment that begins a statement, so that ours stands within."""
+    database.server.sql("SELECT 1 AS not_of_this_database")
     for _ in range(3):
-        found = collect(newest_database.dsn, 200)
+        found = collect(database.dsn, 200)
     assert found.top_queries
     texts = [row["normalized_query"] for row in found.top_queries]
-    assert not [text for text in texts if "pgdoctor" in text or "not_of_this_database" in text]
+    ours = ("pgdoctor", "set_config", "MATERIALIZED", "server_version_num", "not_of_this_database")
+    assert not [text for text in texts for word in ours if word in text]
 
 
 @pytest.mark.parametrize("schema", ["we ird", "q\"uo'te", "😀 $1 :x"])

@@ -276,9 +276,9 @@ def _row_for(sql: bytes) -> list[bytes]:
     """What a healthy server would say, about."""
     if b"pgdoctor:server" in sql:
         return list(_FACTS)
-    if sql.startswith(b"/* pgdoctor:top_queries"):
+    if sql.startswith(b"SELECT /* pgdoctor:top_queries"):
         return [_TOP, _TOTAL]
-    if sql.startswith(b"/* pgdoctor:"):
+    if sql.startswith(b"SELECT /* pgdoctor:"):
         return [_SECTION]
     return [*[_SECTION] * len(sections(healthy_facts(), "masked")), _TOP, _TOTAL]
 
