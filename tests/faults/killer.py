@@ -60,7 +60,11 @@ class Killer:
         """Run until it is killed before (or after) that call; whether it was the one that is meant."""
         if step.after:
             return self._kill_after(step, number)
-        self._start(step, f"signal=KILL:when={number}").process.wait(60)
+        daemon = self._start(step, f"signal=KILL:when={number}")
+        try:
+            daemon.process.wait(60)
+        finally:
+            daemon.kill()
         calls = self._calls()
         return bool(calls) and step.said in calls[-1]
 
@@ -76,7 +80,7 @@ class Killer:
         limit = "ulimit -f 2; " if step.small_files else ""
         where = ["-P", str(self._scene.spool)] if step.folder else []
         what = ["-e", f"inject={step.call}:{injected}"] if injected else []
-        strace = ["strace", "-f", "-qq", "-y", "--seccomp-bpf", "-s", "80", "-o", str(self._log)]
+        strace = ["strace", "-f", "-qq", "-y", "-s", "80", "-o", str(self._log)]  # --seccomp-bpf would lose signals
         program = [sys.executable, str(ROOT / "pgdoctor.py")]
         shell = ["sh", "-c", limit + 'exec "$@"', "sh", *program]
         cli = Cli(self._scene.cli.home, (*strace, *where, "-e", f"trace={step.call}", *what, *shell))

@@ -117,6 +117,10 @@ def _plain(request: Request) -> bytes:
 def _answer(mood: str, key: str, had: bool) -> Answer:
     if mood in ("resets", "stores and resets"):
         return Answer(reset=True)
+    if mood == "forbids":
+        return Answer(401)
+    if mood == "hangs":
+        return Answer(503, wait_s=60)
     if mood in ("fails", "stores and fails"):
         return Answer(503, body={"error": "not now"})
     wait_s = 0.3 if mood == "slow" else 0.0

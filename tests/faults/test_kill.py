@@ -16,7 +16,6 @@ from tests.faults.ledger import Ledger, digest
 from tests.faults.scene import TOKEN, Scene, check_ledger
 from tests.fix_daemon import Cli, Running
 from tests.receiver.client import Client
-from tests.waiting import wait_for
 
 Amount = Callable[[int, int], int]
 Figure = Callable[[str, str], None]
