@@ -33,6 +33,7 @@ class Ledger(Endpoint):
         self.mood = "up"
         self.entries: dict[str, Entry] = {}
         self.order: list[str] = []
+        self.authorization = ""  # of the latest
         self.cut_short = 0
         self._ledger = threading.Lock()
         super().__init__()
@@ -68,6 +69,7 @@ class Ledger(Endpoint):
             self.cut_short += 1  # its sender was killed
             return Answer(400, close=True)
         mood = self.mood
+        self.authorization = request.headers["Authorization"]
         with self._ledger:
             return self._enter(request.headers["Idempotency-Key"], _plain(request), mood)
 
