@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from tests.faults.ledger import Ledger
@@ -67,8 +68,8 @@ def test_without_end(scene: Callable[..., Scene], ledger: Ledger, amount: Amount
     stop(daemon)
     check_ledger(ledger, {})
     taken = moments(ledger, "db1")
-    gaps = [after - before for before, after in zip(taken, taken[1:], strict=False)]
-    assert max(gaps) < 1.9, "the one that did not change missed a cycle"
+    gaps = [after - before for before, after in pairwise(taken)]
+    assert max(gaps) < 2.9, "the one that did not change missed cycles"  # one, where the machine is very busy
     figure(
         "reloads without end",
         f"{good} good and {bad} bad files, databases come, go and change: the one that stays had {len(taken)} cycles, "
