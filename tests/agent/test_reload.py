@@ -109,8 +109,8 @@ def test_a_storm_of_hangups(here: Cli) -> None:
     check(here.run("daemon", "stop"), 0, rf"Daemon stopped \(PID: {number}\)\n")
 
 
-def test_another_endpoint(here: Cli, database: Database, endpoint: Receiver) -> None:
-    text = f"{{name: app, dsn: '{database.dsn}', interval: 1}}\n"
+def test_another_endpoint(here: Cli, db: Database, endpoint: Receiver) -> None:
+    text = f"{{name: app, dsn: '{db.dsn}', interval: 1}}\n"
     down = f"endpoint: http://127.0.0.1:1/\ntoken: not-a-real-token\ndatabases:\n  - {text}"
     configure(here, down)
     here.run("daemon", "start")

@@ -82,9 +82,9 @@ def test_status_file(tmp_path: Path) -> None:
     status.StatusFile(str(tmp_path / "missing" / "x.json")).write(told)
 
 
-def test_status_on_a_real_database(here: Cli, database: Any, endpoint: Any) -> None:
+def test_status_on_a_real_database(here: Cli, db: Any, endpoint: Any) -> None:
     top = f"endpoint: {endpoint.url}\ntoken: not-a-real-token\n"
-    configure(here, f"{top}databases:\n  - {{name: production, dsn: '{database.dsn}'}}\n")
+    configure(here, f"{top}databases:\n  - {{name: production, dsn: '{db.dsn}'}}\n")
     here.run("daemon", "start")
     endpoint.wait_for_snapshots(1)
     wait_for(lambda: "last delivered" in here.run("daemon", "status").stdout, "no delivery told")
@@ -99,10 +99,10 @@ def test_status_on_a_real_database(here: Cli, database: Any, endpoint: Any) -> N
     assert not document["overdue"]
 
 
-def test_status_4_where_the_endpoint_gets_nothing(here: Cli, database: Any, endpoint: Any) -> None:
+def test_status_4_where_the_endpoint_gets_nothing(here: Cli, db: Any, endpoint: Any) -> None:
     """A daemon that runs, but does not do its work: the exit status says so, until it does again."""
     top = f"endpoint: {endpoint.url}\ntoken: not-a-real-token\ninterval: 1\n"
-    configure(here, f"{top}databases:\n  - {{name: production, dsn: '{database.dsn}'}}\n")
+    configure(here, f"{top}databases:\n  - {{name: production, dsn: '{db.dsn}'}}\n")
     endpoint.down()
     here.run("daemon", "start")
     late = wait_for(lambda: (done := here.run("daemon", "status")).returncode == 4 and done, "nothing is overdue")
