@@ -2,17 +2,19 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from tests.faults.ledger import MOODS, Ledger
 from tests.faults.scene import Scene, check_ledger
-from tests.fix_daemon import Running
+from tests.fix_daemon import Cli, Running
 from tests.postgres.server import Server
 from tests.waiting import wait_for
 
@@ -144,6 +146,53 @@ def _fill(writer: int) -> None:
         while True:
             os.write(writer, b"x" * 4096)
     os.set_blocking(writer, True)
+
+
+def test_while_a_reload_hangs(scene: Callable[..., Scene], ledger: Ledger, newest_server: Server) -> None:
+    """The configuration is a pipe that nobody writes to, as a file on a dead network file system would be."""
+    watched = scene(1, shutdown_timeout=SHUTDOWN_S)
+    daemon = watched.run_up()
+    wait_for(lambda: ledger.stored, f"{daemon!r}")
+    watched.path.unlink()
+    os.mkfifo(watched.path, 0o600)
+    daemon.send(signal.SIGHUP)
+    seen = len(ledger.stored)
+    wait_for(lambda: len(ledger.stored) > seen + 1, f"the cycles wait for the file: {daemon!r}")
+    end(daemon)
+    check_nothing_is_left(watched, newest_server)
+    check_ledger(ledger, {})
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace on this machine")
+@pytest.mark.parametrize("call", ["fsync", "renameat", "unlinkat"])
+def test_while_the_disk_hangs(
+    scene: Callable[..., Scene], ledger: Ledger, newest_server: Server, figure: Figure, call: str
+) -> None:
+    """What the disk has taken before is there at the next start."""
+    watched = scene(2, shutdown_timeout=SHUTDOWN_S)
+    inject = ["-P", str(watched.spool), "-e", f"trace={call}", "-e", f"inject={call}:delay_enter=300000000:when=3+"]
+    traced = Cli(watched.cli.home, ("strace", "-f", "-qq", "-o", "/dev/null", *inject, *watched.cli.command))
+    daemon = traced.start("daemon")
+    wait_for(lambda: len(ledger.stored) >= 2, f"{daemon!r}")
+    time.sleep(3)
+    sealed = {key for key in watched.sealed() if not (watched.spool / f".{key}.json.gz").exists()}
+    [child] = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+    began = time.monotonic()
+    os.kill(int(child), signal.SIGTERM)
+    # strace holds on to the threads that it delays: the process has ended when its main thread has.
+    status = Path(f"/proc/{child}/stat")
+    wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "Z", f"{daemon!r}", MOST_S)
+    took_s = time.monotonic() - began
+    assert status.read_text().split()[-1] == "0"
+    daemon.kill()
+    traced.end()
+    assert daemon.lines[-1] == "Daemon stopped gracefully.", daemon
+    check_nothing_is_left(watched, newest_server)
+    watched.run_dry()
+    assert sealed <= ledger.stored
+    check_ledger(ledger, {})
+    figure(f"SIGTERM while the disk hangs in {call}", f"exit 0 after {took_s:.1f} s, 0 lost of what it had taken")
 
 
 @pytest.mark.full
