@@ -6,12 +6,14 @@ answers, one each, and those after them 200 {"id": "abc123"}. `tls_endpoint` spe
 
 import gzip
 import json
+import os
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
@@ -82,6 +84,7 @@ class Endpoint:
         self._lock = threading.Lock()
         self._port = 0
         self._server: _Server | None = None
+        self._give_up_port: Callable[[], object] = lambda: None
         self.up()
 
     @property
@@ -110,16 +113,18 @@ class Endpoint:
         return self.snapshots
 
     def down(self) -> None:
-        """Close the port and every connection; `up` opens the same port again."""
+        """Close the port and every connection; `up` opens the same port again, which nobody else gets meanwhile."""
         if self._server:
             self._server.end()
             self._server = None
+            self._give_up_port = weakref.finalize(self, os.close, _held(self._port))
 
     def up(self) -> None:
         """Take requests (again)."""
         if not self._server:
             self._server = _Server(self._port, self._tls, self)
             self._port = self._server.server_address[1]
+            self._give_up_port()
 
     def take(self, request: Request) -> Answer:
         """Record a request; its answer."""
@@ -128,6 +133,14 @@ class Endpoint:
             request.status = None if answer.reset else answer.status
             self.requests.append(request)
             return answer
+
+
+def _held(port: int) -> int:
+    """A descriptor that has the port, and takes no connection on it."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", port))
+    return holder.detach()
 
 
 class _Server(ThreadingHTTPServer):
