@@ -117,7 +117,7 @@ def _plain(request: Request) -> bytes:
 
 
 def _answer(mood: str, key: str, had: bool) -> Answer:
-    if mood in ("resets", "stores and resets"):
+    if mood in ("down", "resets", "stores and resets"):  # down: it is about to be
         return Answer(reset=True)
     if mood == "forbids":
         return Answer(401)

@@ -35,7 +35,6 @@ FAULTS = {
     "an I/O error at rename": ("renameat", "EIO", "1..3", True),
     "quota used up": ("openat", "EDQUOT", "3..6", True),
 }
-QUICK = ("an I/O error at rename",)
 
 
 def told(daemon: Running, text: str) -> int:
@@ -53,9 +52,8 @@ def given_up(daemon: Running) -> int:
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="no strace on this machine")
-@pytest.mark.parametrize(
-    "fault", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.full]) for name in FAULTS]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_disk(scene: Callable[..., Scene], ledger: Ledger, figure: Figure, fault: str) -> None:
     """The endpoint takes nothing meanwhile: what the disk does not take is in memory, and on the disk later."""
     watched = scene(2)
@@ -119,6 +117,20 @@ def test_a_full_disk(scene: Callable[..., Scene], ledger: Ledger, figure: Figure
     figure("the spool's disk is full", "one line, in memory, on the disk again once there is room, 0 lost")
 
 
+@pytest.mark.full
+def test_an_end_while_the_disk_is_full(scene: Callable[..., Scene], ledger: Ledger) -> None:
+    """What neither the endpoint nor the disk takes is lost at the end, and that is said."""
+    watched = scene(2)
+    ledger.mood = "forbids"
+    with on_a_small_disk(watched, 'dd if=/dev/zero of="$0"/ballast bs=4k 2>/dev/null') as daemon:
+        daemon.wait_for_line(rf"no space left on device; {IN_MEMORY}")
+        wait_for(lambda: collected(daemon) >= 3, f"{daemon!r}")
+        stop(daemon)
+    lost = collected(daemon)
+    assert told(daemon, f"{lost} snapshots could be neither delivered nor kept on disk") == 1
+
+
+@pytest.mark.full
 def test_a_disk_that_becomes_read_only(scene: Callable[..., Scene], ledger: Ledger, figure: Figure) -> None:
     watched = scene(2)
 

@@ -10,6 +10,8 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.faults.ledger import Ledger
 from tests.faults.scene import Scene, check_ledger, stop
 from tests.fix_daemon import Running
@@ -75,6 +77,59 @@ def test_without_end(scene: Callable[..., Scene], ledger: Ledger, amount: Amount
         f"{good} good and {bad} bad files, databases come, go and change: the one that stays had {len(taken)} cycles, "
         f"{min(gaps):.2f} to {max(gaps):.2f} s apart at an interval of 1 s",
     )
+
+
+@pytest.mark.full
+def test_another_endpoint_and_token(scene: Callable[..., Scene], ledger: Ledger, figure: Figure) -> None:
+    """There and back again: what one did not take goes to the other, and no cycle is missed."""
+    watched, other = scene(2), Ledger()
+    try:
+        ledger.mood = "forbids"
+        daemon = watched.run_up()
+        wait_for(lambda: len(watched.names()) >= 4, f"{daemon!r}")
+        left = {name.partition(".")[0] for name in watched.names()}
+        for number, (where, elsewhere) in enumerate([(other, ledger), (ledger, other)] * 5):
+            where.mood, elsewhere.mood = "up", "forbids"
+            watched.settings.update(endpoint=where.url, token=f"tok-of-reload-{number}")
+            watched.configure()
+            daemon.send(signal.SIGHUP)
+            seen = len(where.stored)
+            wait_for(lambda w=where, n=seen: len(w.stored) >= n + 4, f"{daemon!r}")
+            assert where.authorization == f"Bearer tok-of-reload-{number}"
+        stop(daemon)
+    finally:
+        other.down()
+    watched.run_dry()
+    assert left <= other.stored
+    assert not ledger.stored & other.stored
+    taken = sorted(moments(ledger, "db1") + moments(other, "db1"))
+    assert max(after - before for before, after in pairwise(taken[: told(daemon, "[db1] Collecting")])) < 2.9
+    assert len(ledger.stored | other.stored) >= told(daemon, " uploading...")
+    figure("endpoint and token changed by reload", f"10 times: {len(taken)} cycles, 0 missed, 0 lost, 0 sent to both")
+
+
+@pytest.mark.full
+def test_a_storm(scene: Callable[..., Scene], ledger: Ledger, figure: Figure) -> None:
+    """SIGHUP after SIGHUP, the file there and not there."""
+    watched = scene(1)
+    daemon = watched.run_up()
+    wait_for(lambda: moments(ledger, "db1"), f"{daemon!r}")
+    for number in range(500):
+        if number % 2:
+            watched.configure()
+        else:
+            watched.path.unlink()
+        daemon.send(signal.SIGHUP)
+        time.sleep(0.01)
+    daemon.send(signal.SIGHUP)
+    seen = len(moments(ledger, "db1"))
+    wait_for(lambda: len(moments(ledger, "db1")) > seen + 1, f"{daemon!r}")
+    stop(daemon)
+    taken = moments(ledger, "db1")
+    gaps = [after - before for before, after in pairwise(taken)]
+    assert max(gaps) < 2.9
+    done, failed = told(daemon, "configuration reloaded: nothing changed"), told(daemon, "reload failed")
+    figure("500 SIGHUPs in 5 s", f"{done} reloads, {failed} of a missing file: cycles {max(gaps):.2f} s apart at most")
 
 
 def test_while_a_database_hangs(scene: Callable[..., Scene], ledger: Ledger, full_backlog: int) -> None:
