@@ -10,7 +10,7 @@ from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.settings import ENDPOINT, Setting, Settings, from_environment, from_file, single_name
 from pgdoctor_lib.config.tree import Malformed, parse
 from pgdoctor_lib.config.trust import require_trusted
-from pgdoctor_lib.config.values import Around, is_loopback
+from pgdoctor_lib.config.values import Around, is_loopback, is_loopback_host
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import one_line
 
@@ -91,6 +91,20 @@ def warnings(settings: Settings) -> Iterator[str]:
     if settings.agent["insecure_skip_verify"].value:
         origin = settings.agent["insecure_skip_verify"].origin
         yield f"{origin}: insecure_skip_verify: anybody between here and the endpoint can read the token; use ca_file"
+    if settings.agent["ha"].value:
+        yield from _warn_of_own_servers(settings)
+
+
+def _warn_of_own_servers(settings: Settings) -> Iterator[str]:
+    """With ha the daemons must mean the same server: "this machine" is another one on each host."""
+    for database in settings.databases:
+        dsn: Dsn = database["dsn"].value
+        if all(host.is_socket or is_loopback_host(host.hostaddr or host.host) for host in dsn.hosts):
+            yield (
+                f"{database['dsn'].origin}: dsn: with ha every daemon must reach the same server, "
+                "and this machine is another one on each host; name the server by its own name"
+            )
+            return
 
 
 def _read_file(source: str, environ: Mapping[str, str], skipped: tuple[str, ...], *, is_found: bool) -> Settings:

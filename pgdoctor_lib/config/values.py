@@ -184,7 +184,11 @@ def _tags(value: object, _: Around) -> tuple[str, ...] | dict[str, str] | None:
 
 def is_loopback(url: str) -> bool:
     """True where what is sent to `url` never leaves the machine."""
-    host = urlsplit(url).hostname or ""
+    return is_loopback_host(urlsplit(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """True for a name or an address of this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -140,6 +140,23 @@ def test_warnings(folder: Path) -> None:
     assert load("c.yaml", {}).warnings == (clear,)
 
 
+@pytest.mark.parametrize(
+    ("dsn", "warned"),
+    [("host=db1", 0), ("host=localhost,db1", 0), ("host=localhost", 1), ("hostaddr=127.0.0.2", 1), ("dbname=a", 1)],
+)
+def test_with_ha_every_daemon_must_mean_the_same_server(folder: Path, dsn: str, warned: int) -> None:
+    text = f"ha: true\nendpoint: https://x/\ntoken: ${{T}}\ndatabases:\n  - {{name: a, dsn: {dsn!r}}}\n"
+    (folder / "c.yaml").write_text(text)
+    assert len(load("c.yaml", {"T": "t"}).warnings) == warned
+
+
+def test_certificates_that_nobody_looks_at_are_warned_of(folder: Path) -> None:
+    (folder / "c.yaml").write_text(f"insecure_skip_verify: true\n{MINIMAL}")
+    (folder / "c.yaml").chmod(0o600)
+    [warning] = load("c.yaml", {}).warnings
+    assert warning.startswith("c.yaml:1: insecure_skip_verify: anybody between here and the endpoint can read the token")
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://[::1]/x", "http://localhost/"])
 def test_loopback_needs_no_encryption(folder: Path, url: str) -> None:
     assert load(None, {"PGDOCTOR_DSN": "dbname=a", "PGDOCTOR_ENDPOINT": url, "PGDOCTOR_TOKEN": "t"}).warnings == ()
