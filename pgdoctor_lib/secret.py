@@ -65,8 +65,9 @@ def remember(value: str) -> None:
 
 def redact(text: str) -> str:
     """`text` with every known secret, and everything in a password's place, masked."""
+    # A copy is made in one step: a reload, in a thread, may remember another secret meanwhile.
     starts = {text[index : index + _SHORTEST] for index in range(len(text))} & _known.keys()
-    found = [form for start in starts for form in _known[start] if form in text]
+    found = [form for start in starts for form in tuple(_known[start]) if form in text]
     for form in sorted(found, key=len, reverse=True):  # a secret may be a part of another
         text = text.replace(form, MASK)
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)

@@ -91,13 +91,13 @@ class Outbox:
         """Another endpoint, token or certificate, and other bounds, from now on; deliveries at work finish as begun."""
         if spool.path != self._path:
             self._note("spool.path changes at the next restart", level="warning")
-        self._store.bound(spool.max_bytes, spool.max_age_s)
         if endpoint != self._endpoint:
             before, self._way, self._endpoint = self._way, self._way_to(endpoint), endpoint
             before.close()
         elif self._way.circuit.is_open:
             self._way.circuit.try_now()
         self._drain.wake()
+        self._store.bound(spool.max_bytes, spool.max_age_s)
 
     def close(self) -> None:
         """Finish what is being written, let go of the connections and of the folder; say what is left."""

@@ -122,7 +122,7 @@ class Store:
     def close(self) -> None:
         """Finish what is being written, let go of the folder; say what is left, and what was lost."""
         gevent.joinall(list(self._writing), timeout=_LAST_WRITES_S)
-        self._rescue()
+        gevent.spawn(self._rescue).join(timeout=_LAST_WRITES_S)
         self.tell_losses(last=True)
         if self._memory:
             self._note(f"{snapshots(len(self._memory))} could be neither delivered nor kept on disk", level="error")

@@ -100,8 +100,9 @@ class Supervisor:
         # Two signals that arrive while C code holds the thread come as one: nothing here counts them.
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
-    def _start(self, target: Target, after: Watch | None = None) -> None:
+    def _start(self, target: Target) -> None:
         self._watches[target.name] = watch = Watch(target, self._shared)
+        after = [before for before in self._leaving if before.target.name == target.name]
         watch.start(after).link_exception(self._on_death)
 
     def _is_busy_at(self, hosts: tuple[Host, ...]) -> bool:
@@ -159,18 +160,19 @@ class Supervisor:
 
     def _take_over(self, new: Config) -> None:
         """Put `new` in force. A database that is not changed does not notice."""
+        if self._stop.is_set():
+            return
         old, self._config = self._config, new
         what = changes(old, new)
-        assert new.endpoint is not None
-        self._outbox.reconfigure(new.endpoint, new.spool)
         self._output.reconfigure(new)
         logfile.configure(new.log)
         self._shared.cycle_timeout_s = new.cycle_timeout_s
         self._leaving = [watch for watch in self._leaving if not watch.greenlet.dead]
-        went = {name: self._dismiss(name) for name in (*what.removed, *what.changed)}
+        for name in (*what.removed, *what.changed):
+            self._dismiss(name)
         for target in new.databases:
             if target.name in what.added or target.name in what.changed:
-                self._start(target, after=went.get(target.name))
+                self._start(target)
         self._watches = {target.name: self._watches[target.name] for target in new.databases}
         if self._shared.leaders:
             self._shared.leaders.follow(new.databases)
@@ -178,12 +180,13 @@ class Supervisor:
         if new.ha != (self._shared.leaders is not None):
             self._warn(["ha changes at the next restart"])
         self._warn(new.warnings)
+        assert new.endpoint is not None
+        self._outbox.reconfigure(new.endpoint, new.spool)  # the last: it waits for the disk
 
-    def _dismiss(self, name: str) -> Watch:
+    def _dismiss(self, name: str) -> None:
         watch = self._watches.pop(name)
         watch.leave()
         self._leaving.append(watch)
-        return watch
 
     def _warn(self, warnings: Iterable[str]) -> None:
         for warning in warnings:

@@ -1,7 +1,7 @@
 """One database's greenlet: its cycles, on its own interval, until it is told to leave."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -58,8 +58,8 @@ class Watch:
         self._leaving = False
         self._told: tuple[str, ...] = ()
 
-    def start(self, after: "Watch | None" = None) -> "Greenlet":
-        """Begin, once the cycle that `after` may be at is over."""
+    def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":
+        """Begin, once the cycles that those in `after` may be at are over."""
         self.greenlet: Greenlet = gevent.spawn(self._run, after)
         return self.greenlet
 
@@ -69,9 +69,8 @@ class Watch:
         if not self.at_work:
             self.greenlet.kill(block=False)
 
-    def _run(self, after: "Watch | None") -> None:
-        if after:
-            after.greenlet.join()
+    def _run(self, after: "Iterable[Watch]") -> None:
+        gevent.joinall([watch.greenlet for watch in after])
         if self._shared.leaders:
             self._run_by_slots(self._shared.leaders)
         else:

@@ -59,8 +59,12 @@ class Writer:
             texts = list(self._waiting)
             self._waiting.clear()
             self._writing = True
-            self._pool.apply(self._sink.write, (texts,))
-            self._writing = False
+            try:
+                self._pool.apply(self._sink.write, (texts,))
+            except RuntimeError:  # no thread can be started
+                self._lost += len(texts)
+            finally:
+                self._writing = False
 
 
 class _Sink:

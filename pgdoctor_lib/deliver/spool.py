@@ -9,6 +9,7 @@ import bisect
 import errno
 import math
 import re
+import threading
 from collections.abc import Callable
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -61,6 +62,7 @@ class Spool:
         """Parcels given up so far because they were too old."""
         self.set_aside = 0
         """Files moved to rejected/ so far because they hold no parcel."""
+        self._opening = threading.Lock()
         self._folder, self._rejected = self._open()
 
     @property
@@ -83,6 +85,9 @@ class Spool:
         except SpoolError:
             self._unclaim(parcel)
             raise
+        except (RuntimeError, MemoryError) as failure:  # no thread can be started: nothing was written
+            self._unclaim(parcel)
+            raise SpoolError(f"spool {one_line(self._path)}: {one_line(str(failure))}") from None
         except BaseException:  # thrown into the wait for the disk: the file may be there or not
             self.release(parcel)
             raise
@@ -162,16 +167,23 @@ class Spool:
         return None
 
     def _write(self, parcel: Parcel) -> OSError | None:
-        error = self._offload(_write, self._folder, parcel)
+        folder = self._folder
+        error = self._offload(_write, folder, parcel)
         if error is None:
             return None
         if error.errno in _DISK_FULL and self._waiting:
             self._free(len(parcel.data))
         elif error.errno == errno.ENOENT:  # somebody removed the folder
-            self._folder, self._rejected = self._open()
+            self._open_anew(folder)
         else:
             return error
         return self._offload(_write, self._folder, parcel)
+
+    def _open_anew(self, gone: Folder) -> None:
+        """Make the folder again; once, whoever else found out that it is `gone`."""
+        with self._opening:
+            if self._folder is gone:
+                self._folder, self._rejected = self._open()
 
     def _free(self, wanted: int) -> None:
         """Drop the oldest until `wanted` bytes of the disk are given back, or nothing is left to drop."""

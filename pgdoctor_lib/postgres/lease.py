@@ -70,7 +70,7 @@ class Lease:
     def _begun(self, limit_s: float) -> "Lease":
         """Find out about poolers before anything is set: settings, too, would be left to others there."""
         with deadline(limit_s, "the lease's session"):
-            [(pid,)] = self._session.query("SELECT /* pgdoctor:lease */ pg_catalog.pg_backend_pid()")
+            [pid] = self._session.row("SELECT /* pgdoctor:lease */ pg_catalog.pg_backend_pid()", 1)
             self._expect_own(pid)
             self._session.query(_settings(self._lasts_s, is_timed=self._is_timed))
             if not self._is_timed:
@@ -82,8 +82,8 @@ class Lease:
         own = f"pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {self._session.greeter_pid}"
         begin = "" if self._is_timed else _NEXT_TRANSACTION
         with deadline(limit_s, "the lease's sign of life"):
-            [(pid, answer)] = self._session.query(
-                f"{begin}SELECT /* pgdoctor:lease */ pg_catalog.pg_backend_pid(), CASE WHEN {own} THEN {what} END"
+            pid, answer = self._session.row(
+                f"{begin}SELECT /* pgdoctor:lease */ pg_catalog.pg_backend_pid(), CASE WHEN {own} THEN {what} END", 2
             )
         self._expect_own(pid)
         return answer == "t"

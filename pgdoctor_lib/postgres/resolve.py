@@ -38,6 +38,7 @@ class _LookUp:
 
 _threads = threading.BoundedSemaphore(_AT_ONCE)
 _threads_of_the_dead = threading.BoundedSemaphore(_DEAD_AT_ONCE)
+_FAILURES = (OSError, UnicodeError, RuntimeError, MemoryError)  # the last two: no thread can be started
 _under_way: dict[str, _LookUp] = {}
 _last_good: dict[str, list[str]] = {}
 _dead: set[str] = set()
@@ -57,7 +58,7 @@ def addresses(name: str, limit_s: float) -> list[str]:
         return look_up.answer.result(limit_s if known is None else min(limit_s, max(0.0, PATIENCE_S - look_up.age_s)))
     except Late:
         failure = f"the look-up of host name {one_line(name, 100)} took longer than {limit_s:g} s"
-    except (OSError, UnicodeError) as error:
+    except _FAILURES as error:
         failure = f"host name {one_line(name, 100)} does not resolve"
         known = known if getattr(error, "errno", 0) == socket.EAI_AGAIN else None
     if known is None:
@@ -79,7 +80,7 @@ def _look_up(name: str, look_up: _LookUp) -> None:
         started = time.monotonic()
         try:
             found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
+        except _FAILURES as error:
             failure: Exception | None = error
         else:
             failure = None

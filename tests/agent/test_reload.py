@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -126,3 +128,29 @@ def test_what_only_a_restart_can_change(here: Cli) -> None:
     check(here.run("daemon", "reload"), 0, r"Daemon reloaded.*\n")
     text = log(here).read_text()
     assert "ha changes at the next restart" in text and "spool.path changes at the next restart" in text
+
+
+def test_two_reloads_during_a_cycle(here: Cli, silent_port: int) -> None:
+    """Whatever comes and goes meanwhile, no two cycles of one database are at work at once."""
+
+    def hung(tag: str) -> str:
+        dsn = f"host=127.0.0.1 port={silent_port} connect_timeout=4"
+        return CONFIG.partition("databases:")[0] + f"databases:\n  - {{name: a, dsn: '{dsn}', tags: [{tag}]}}\n"
+
+    configure(here, hung("first"))
+    here.run("daemon", "start")
+    for tag in ("second", "third"):
+        configure(here, hung(tag))
+        check(here.run("daemon", "reload"), 0, r"Daemon reloaded.*\n")
+    wait_for(lambda: log(here).read_text().count("[a] Collecting") == 1, "the first cycle does not end")
+    wait_for(lambda: log(here).read_text().count("[a] Collecting") == 2, "the next does not come")
+    first, second = (line for line in log(here).read_text().splitlines() if "[a] Collecting" in line)
+    assert "#1..." in first and "#2..." in second
+    assert second[:21] > first[:21], "they began together"
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Accepts, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        yield listener.getsockname()[1]

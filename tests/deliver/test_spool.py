@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -351,6 +352,7 @@ FULL_DISK = """
 import os, sys
 from tests.deliver.test_spool import drain, names, parcel
 from pathlib import Path
+from typing import Any
 from pgdoctor_lib.deliver.spool import Spool
 from pgdoctor_lib.errors import SpoolError
 path = Path(sys.argv[1]) / "spool"
@@ -455,6 +457,7 @@ from gevent import monkey
 monkey.patch_all()
 import gevent, sys, threading
 from pathlib import Path
+from typing import Any
 from tests.deliver.test_spool import names, parcel
 from pgdoctor_lib.deliver.spool import Spool
 from pgdoctor_lib.errors import SpoolError
@@ -500,6 +503,7 @@ from gevent import monkey
 monkey.patch_all()
 import gevent, sys
 from pathlib import Path
+from typing import Any
 from tests.deliver.test_spool import names, parcel
 from pgdoctor_lib.deliver.spool import Spool
 pool = gevent.get_hub().threadpool
@@ -542,4 +546,20 @@ def test_what_interrupts_a_write_leaves_the_parcel_waiting(path: Path) -> None:
         spool.oldest()
     thrown.clear()
     assert (spool.oldest(), spool.count) == (each, 1)
+    spool.close()
+
+
+def test_what_no_thread_could_write_is_not_taken_for_kept(path: Path) -> None:
+    broken = False
+
+    def offload(function: Any, *args: Any, **kwargs: Any) -> Any:
+        if broken:
+            raise RuntimeError("can't start new thread")
+        return function(*args, **kwargs)
+
+    spool = Spool(str(path), 10**6, 3600, offload=offload)
+    broken = True
+    with pytest.raises(SpoolError, match="can't start new thread"):
+        spool.keep(parcel())
+    assert spool.count == 0
     spool.close()
