@@ -82,6 +82,13 @@ class Scene:
         return daemon
 
 
+def wait_for_first_steps(daemon: Running) -> None:
+    """Until it holds signals back for later: before, there is an interpreter that starts, and nobody to take them."""
+    status = Path(f"/proc/{daemon.pid}/status")
+    nothing_held = "SigBlk:\t0000000000000000"
+    wait_for(lambda: daemon.output or nothing_held not in status.read_text(), "it never holds signals back")
+
+
 def stop(daemon: Running, timeout_s: float = 30) -> None:
     """SIGTERM, and a graceful end."""
     daemon.send(signal.SIGTERM)

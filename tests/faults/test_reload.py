@@ -8,12 +8,11 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from tests.faults.ledger import Ledger
-from tests.faults.scene import Scene, check_ledger, stop
+from tests.faults.scene import Scene, check_ledger, stop, wait_for_first_steps
 from tests.fix_daemon import Running
 from tests.waiting import wait_for
 
@@ -151,8 +150,7 @@ def test_while_a_database_hangs(scene: Callable[..., Scene], ledger: Ledger, ful
 def test_a_hangup_while_it_starts(scene: Callable[..., Scene], ledger: Ledger) -> None:
     watched = scene(1)
     daemon = watched.start()
-    held = Path(f"/proc/{daemon.pid}/status")
-    wait_for(lambda: "SigBlk:\t0000000000000000" not in held.read_text(), "it never holds signals back")
+    wait_for_first_steps(daemon)
     daemon.send(signal.SIGHUP)
     daemon.wait_for_line("configuration reloaded: nothing changed")
     stop(daemon)

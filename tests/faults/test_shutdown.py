@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.ledger import MOODS, Ledger
-from tests.faults.scene import Scene, check_ledger
+from tests.faults.scene import Scene, check_ledger, wait_for_first_steps
 from tests.fix_daemon import Cli, Running
 from tests.postgres.server import Server
 from tests.waiting import wait_for
@@ -51,6 +51,7 @@ def test_at_random_moments(
     for _ in range(ends):
         ledger.mood = chance.choice([*MOODS, "hangs", "forbids"])
         daemon = watched.start()
+        wait_for_first_steps(daemon)
         if chance.random() < 0.8:
             daemon.wait_for_line("Press Ctrl")
         time.sleep(chance.uniform(0, 2))
