@@ -58,6 +58,15 @@ class Leader:
         self._role: Role | None = None
 
     @property
+    def identity(self) -> tuple[int, list[str]]:
+        """The lock, and where it may be: two leaders with the same one want the same lease."""
+        return self._key, [dsn.dbname for dsn in self._doors]
+
+    def enter_by(self, other: "Leader") -> None:
+        """From the next time that it must get in, do it as `other`, which has the same identity, would."""
+        self._doors = other._doors
+
+    @property
     def role(self) -> Role:
         """For people. "alone": no lease can be had, so this daemon collects whatever others do."""
         return self._role or "standing by"

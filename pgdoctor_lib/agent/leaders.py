@@ -11,7 +11,7 @@ import gevent
 from pgdoctor_lib.agent.leader import Leader, Role
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
-from pgdoctor_lib.config.dsn import Dsn, Host
+from pgdoctor_lib.config.dsn import Host
 
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 class _Group:
     """One server. `before`: who spoke for it before a reload, until `leader` knows what to say."""
 
-    databases: list[tuple[str, Dsn, float]]
     leader: Leader
     greenlet: "Greenlet"
     before: "_Group | None"
@@ -40,9 +39,9 @@ class _Group:
 
 
 class Leaders:
-    """`follow(targets)` says which databases there are; then `leads(target)` whether this daemon collects one of them.
+    """`follow` says which databases there are; then `leads(target)` whether this daemon collects one of them.
 
-    `note` and `realm` as in `Leader`; `is_busy` is asked for one server's hosts. `on_death` is linked to each greenlet:
+    `note` as in `Leader`; `is_busy` is asked for one server's hosts. `on_death` is linked to each greenlet:
     that one of them ends by itself is a bug.
     """
 
@@ -51,31 +50,30 @@ class Leaders:
         clock: Clock,
         note: Callable[..., None],
         on_death: "Callable[[Greenlet], None]",
-        realm: str,
         is_busy: Callable[[tuple[Host, ...]], bool],
     ) -> None:
         self._clock = clock
         self._note = note
         self._on_death = on_death
-        self._realm = realm
         self._is_busy = is_busy
         self._groups: dict[tuple[Host, ...], _Group] = {}
 
-    def follow(self, targets: Iterable[Target]) -> None:
-        """From now on these. A server whose databases are the same as before does not notice."""
+    def follow(self, targets: Iterable[Target], realm: str) -> None:
+        """From now on these; `realm` as in `Leader`. A server whose databases are the same does not notice."""
         wanted = defaultdict[tuple[Host, ...], list[Target]](list)
         for target in targets:
             wanted[target.dsn.hosts].append(target)
         for hosts in self._groups.keys() - wanted.keys():
             self._end(self._groups.pop(hosts))
         for hosts, group in wanted.items():
-            databases = [(target.name, target.dsn, target.interval_s) for target in group]
+            leader = Leader(group, self._clock, self._note, realm, partial(self._is_busy, hosts))
             before = self._groups.get(hosts)
-            if before is None or before.databases != databases:
-                leader = Leader(group, self._clock, self._note, self._realm, partial(self._is_busy, hosts))
+            if before and before.leader.identity == leader.identity:
+                before.leader.enter_by(leader)  # another password, perhaps: the lease goes on
+            else:
                 greenlet = gevent.spawn(leader.run)
                 greenlet.link_exception(self._on_death)
-                self._groups[hosts] = _Group(databases, leader, greenlet, before)
+                self._groups[hosts] = _Group(leader, greenlet, before)
 
     def leads(self, target: Target) -> bool:
         """Whether a cycle of `target` may begin now."""

@@ -57,9 +57,7 @@ class Supervisor:
         self._watchdog = Watchdog(log_format)
         self._shared = Shared(clock, self._output, self._outbox, self._news.set, config.cycle_timeout_s)
         if config.ha:
-            self._shared.leaders = Leaders(
-                clock, self._output.note, self._on_death, config.endpoint.url, self._is_busy_at
-            )
+            self._shared.leaders = Leaders(clock, self._output.note, self._on_death, self._is_busy_at)
         self._watches: dict[str, Watch] = {}
         self._leaving: list[Watch] = []
         self._status_file = StatusFile(status_path) if status_path else None
@@ -73,8 +71,7 @@ class Supervisor:
         self._output.started(self._config)
         self._outbox.announce()
         self._warn(self._config.warnings)
-        if self._shared.leaders:
-            self._shared.leaders.follow(self._config.databases)
+        self._share(self._config)
         for target in self._config.databases:
             self._start(target)
         others = [
@@ -174,14 +171,19 @@ class Supervisor:
             if target.name in what.added or target.name in what.changed:
                 self._start(target)
         self._watches = {target.name: self._watches[target.name] for target in new.databases}
-        if self._shared.leaders:
-            self._shared.leaders.follow(new.databases)
+        self._share(new)
         self._output.note(f"configuration reloaded: {what}")
         if new.ha != (self._shared.leaders is not None):
             self._warn(["ha changes at the next restart"])
         self._warn(new.warnings)
         assert new.endpoint is not None
         self._outbox.reconfigure(new.endpoint, new.spool)  # the last: it waits for the disk
+
+    def _share(self, config: Config) -> None:
+        """With ha: from now on ask who collects these databases, among those with the same endpoint."""
+        assert config.endpoint is not None
+        if self._shared.leaders:
+            self._shared.leaders.follow(config.databases, config.endpoint.url)
 
     def _dismiss(self, name: str) -> None:
         watch = self._watches.pop(name)
