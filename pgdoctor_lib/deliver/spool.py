@@ -24,6 +24,7 @@ _REJECTED_SHARE = 4  # rejected/ may hold a quarter of max_bytes, beside them
 _ENDING = ".json.gz"
 _FILE = re.compile(r"(\.?)([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})\.json\.gz")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_FILE_OF_OURS = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -111,7 +112,7 @@ class Spool:
     def oldest(self, after: str = "") -> Parcel | None:
         """The oldest parcel that is not claimed, now claimed; None where there is none. `after`: newer than this id.
 
-        A file that cannot be read, or holds no parcel, is moved to rejected/ and passed over.
+        A file that holds no parcel is moved to rejected/ and passed over; one that cannot be read now waits on.
         """
         self._expire()
         while (place := bisect.bisect_left(self._waiting, (after, math.inf))) < len(self._waiting):
@@ -124,6 +125,10 @@ class Spool:
                 raise
             if isinstance(parcel, Parcel):
                 return parcel
+            if parcel is None:
+                self._put_back(snapshot_id)
+                after = snapshot_id
+                continue
             self._bytes -= self._claimed.pop(snapshot_id)
             self.set_aside += parcel
         return None
@@ -259,14 +264,16 @@ def _write(folder: Folder, parcel: Parcel) -> OSError | None:
     return None
 
 
-def _read(folder: Folder, rejected: Rejected, snapshot_id: str) -> Parcel | int:
-    """The parcel; or how many files were set aside for there being none (0: the file has gone)."""
+def _read(folder: Folder, rejected: Rejected, snapshot_id: str) -> Parcel | int | None:
+    """The parcel; or how many files were set aside for there being none (0: the file has gone); None: not now."""
     name = snapshot_id + _ENDING
     try:
         return unpack(snapshot_id, folder.read(name, MAX_PLAIN_BYTES))
     except FileNotFoundError:
         return 0
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_FILE_OF_OURS:
+            return None  # the disk's fault, or too many files are open: the file may be good
         return rejected.take([name])
 
 

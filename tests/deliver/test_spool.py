@@ -335,6 +335,24 @@ def test_a_file_that_has_gone_is_passed_over(spool: Spool, path: Path) -> None:
     assert (spool.oldest(), spool.set_aside) == (each, 0)
 
 
+def test_a_file_that_cannot_be_read_now_waits_on(spool: Spool, path: Path) -> None:
+    """All descriptors are taken: the files are as good as before."""
+    kept = [parcel() for _ in range(3)]
+    for each in kept:
+        spool.keep(each)
+        spool.release(each)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        assert spool.oldest() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert spool.set_aside == 0 and spool.count == 3
+    assert drain(spool) == sorted(each.snapshot_id for each in kept)
+
+
 def test_a_file_that_does_not_fit_leaves_nothing_behind(spool: Spool, path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     spool.keep(small := parcel(5))

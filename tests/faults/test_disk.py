@@ -28,12 +28,12 @@ PROGRAM = (sys.executable, str(ROOT / "pgdoctor.py"))
 
 # The call on the spool's folder (or anywhere) that fails, with what, from the how manieth to the how manieth.
 FAULTS = {
-    "no room for a file": ("openat", "ENOSPC", "3..6", True),
-    "read-only": ("openat", "EROFS", "3..6", True),
-    "an I/O error at fsync": ("fsync", "EIO", "1..4", False),
+    "no room for a file": ("openat", "ENOSPC", "3..5", True),
+    "read-only": ("openat", "EROFS", "3..5", True),
+    "an I/O error at fsync": ("fsync", "EIO", "1..3", False),
     "an I/O error at the folder's fsync": ("fsync", "EIO", "1..3", True),
     "an I/O error at rename": ("renameat", "EIO", "1..3", True),
-    "quota used up": ("openat", "EDQUOT", "3..6", True),
+    "quota used up": ("openat", "EDQUOT", "3..5", True),
 }
 
 
@@ -64,13 +64,14 @@ def test_a_failing_disk(scene: Callable[..., Scene], ledger: Ledger, figure: Fig
     strace = ("strace", "-f", "-qq", "-o", "/dev/null", *where, *inject)
     daemon = Cli(watched.cli.home, (*strace, *PROGRAM)).start("daemon")
     daemon.wait_for_line(AGAIN)
-    wait_for(lambda: collected(daemon) >= 8, f"{daemon!r}")
+    wait_for(lambda: collected(daemon) >= 12 and told(daemon, AGAIN) == told(daemon, IN_MEMORY), f"{daemon!r}")
     end_traced(daemon)
-    # Two threads write, and strace counts the calls of each: the disk fails once, or twice.
-    assert 1 <= told(daemon, IN_MEMORY) == told(daemon, AGAIN) <= 2
+    # Two threads write, and strace counts the calls of each: the disk may recover and fail again.
+    assert 1 <= told(daemon, IN_MEMORY) == told(daemon, AGAIN), daemon.output
     lost = given_up(daemon)
     assert not lost or error in ("ENOSPC", "EDQUOT"), "only for want of room the oldest make room"
-    assert len(watched.names()) + lost == collected(daemon)
+    assert watched.rejected() == [], "a snapshot that could not be read for a moment was taken for a damaged one"
+    assert len(watched.names()) + lost == collected(daemon), daemon.output
     sealed = watched.sealed()
     ledger.mood = "up"
     later = watched.run_dry()
