@@ -1,5 +1,6 @@
 """Clocks: the wall clock jumps, the machine sleeps; cycles neither bunch nor stop."""
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -70,7 +71,7 @@ def test_a_wall_clock_that_jumps_changes_no_interval(
     for offset_s in jumps:
         machine.jump(offset_s)
         machine.goes_on(amount(1, 5))
-    wait_for(lambda: "last delivered 0 s ago" in machine.status(), "the status stays wrong")
+    wait_for(lambda: re.search(r"last delivered \d s ago", machine.status()), "the status stays wrong")
     gaps = machine.gaps_s()
     figure("the wall clock jumps by hours and days", f"{len(jumps)} jumps: {len(gaps) + 1} cycles a second apart, "
            f"the nearest {min(gaps):.2f} s, the farthest {max(gaps):.2f} s")  # fmt: skip
