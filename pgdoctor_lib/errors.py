@@ -9,7 +9,8 @@
     ├── DeliveryError             the endpoint could not be reached, or refused
     │   ├── Retryable             408, 425, 429, 5xx, and everything of the network
     │   ├── Unauthorized          401 and 403: the token is not accepted
-    │   └── Refused               any other answer: this snapshot will never be taken
+    │   ├── Refused               any other answer: this snapshot will never be taken
+    │   └── circuit.Held          not sent, for the endpoint is known to be down: it is kept
     ├── SpoolError                a snapshot could not be kept on disk
     └── DaemonError               already running, not running (3 for status), not up
 

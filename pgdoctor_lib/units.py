@@ -1,4 +1,4 @@
-"""Quantities as people write them: durations ("30s", "5m", "1h") and sizes ("256 MiB")."""
+"""Quantities as people write them: durations ("30s", "5m", "1h"), sizes ("256 MiB") and numbers of things."""
 
 import math
 import re
@@ -43,3 +43,8 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """For people: "1 snapshot", "2 snapshots"."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"

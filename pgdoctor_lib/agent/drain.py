@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from gevent.event import Event
 
-from pgdoctor_lib.agent.losses import snapshots
 from pgdoctor_lib.agent.store import Store
 from pgdoctor_lib.agent.way import Way
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.deliver.circuit import Held, may_be_the_snapshot
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.errors import DeliveryError, Refused
+from pgdoctor_lib.units import counted
 
 IDLE_S = 30.0
 LOOK_S = 5.0  # how often the files of the token and the certificates are looked at while the circuit is open
@@ -60,7 +60,7 @@ class Drain:
                 self._clock.sleep(PACE_S)
         finally:
             if delivered:
-                self._note(f"{snapshots(delivered)} delivered from the spool, {self._store.left} left")
+                self._note(f"{counted(delivered, 'snapshot')} delivered from the spool, {self._store.left} left")
             self._store.tell_losses()
 
     def _next(self, way: Way) -> Parcel | None:

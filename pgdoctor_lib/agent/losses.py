@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pgdoctor_lib.units import format_duration
+from pgdoctor_lib.units import counted, format_duration
 
 BETWEEN_LINES_S = 60.0
 
@@ -42,20 +42,15 @@ class Losses:
             self._note(text, level=level)
 
 
-def snapshots(count: int) -> str:
-    """For people: "1 snapshot", "2 snapshots"."""
-    return f"{count} snapshot{'s' if count != 1 else ''}"
-
-
 def _lines(new: Counts, max_age_s: float) -> Iterator[tuple[str, str]]:
     if new.for_room:
-        yield f"the spool is full: gave up the oldest {snapshots(new.for_room)}", "warning"
+        yield f"the spool is full: gave up the oldest {counted(new.for_room, 'snapshot')}", "warning"
     if new.for_memory:
-        yield f"no room in memory either: gave up the oldest {snapshots(new.for_memory)}", "error"
+        yield f"no room in memory either: gave up the oldest {counted(new.for_memory, 'snapshot')}", "error"
     if new.for_age:
         were = "was" if new.for_age == 1 else "were"
         within = format_duration(max_age_s)
-        yield f"gave up {snapshots(new.for_age)} that {were} not delivered within {within}", "warning"
+        yield f"gave up {counted(new.for_age, 'snapshot')} that {were} not delivered within {within}", "warning"
     if new.alien:
         them = "file" if new.alien == 1 else "files"
         yield f"set aside {new.alien} damaged or alien {them} of the spool, in rejected/", "warning"

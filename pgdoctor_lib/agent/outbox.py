@@ -10,7 +10,6 @@ from collections.abc import Callable
 from gevent.lock import BoundedSemaphore
 
 from pgdoctor_lib.agent.drain import Drain
-from pgdoctor_lib.agent.losses import snapshots
 from pgdoctor_lib.agent.store import Store
 from pgdoctor_lib.agent.way import MAX_AT_ONCE, Way
 from pgdoctor_lib.clock import Clock
@@ -20,6 +19,7 @@ from pgdoctor_lib.deliver.circuit import Held
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.deliver.upload import OnRetry
 from pgdoctor_lib.snapshot import Sealed
+from pgdoctor_lib.units import counted
 
 
 class Outbox:
@@ -62,7 +62,7 @@ class Outbox:
     def announce(self) -> None:
         """Say what an earlier run left."""
         if self._store.on_disk:
-            self._note(f"{snapshots(self._store.on_disk)} in the spool from before, to be delivered")
+            self._note(f"{counted(self._store.on_disk, 'snapshot')} in the spool from before, to be delivered")
         self._store.tell_losses()
 
     def keep(self, sealed: Sealed) -> Parcel:

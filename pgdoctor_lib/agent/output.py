@@ -15,7 +15,7 @@ from pgdoctor_lib.agent.writer import STDOUT, Writer
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.secret import one_line, printable
 from pgdoctor_lib.snapshot import CollectorError, iso_time, whole
-from pgdoctor_lib.units import format_duration
+from pgdoctor_lib.units import counted, format_duration
 
 LogFormat = Literal["text", "json"]
 _LAST_WORDS_S = 1.0
@@ -184,13 +184,12 @@ def _banner(config: Config) -> list[str]:
     if config.mode == "single":
         interval = format_duration(config.databases[0].interval_s)
         return [f"pgdoctor daemon started (single-database mode, interval: {interval})", "Press Ctrl+C to stop"]
-    count = len(config.databases)
     names = [
         f"  - {printable(target.name)} (interval: {format_duration(target.interval_s)})" for target in config.databases
     ]
     return [
         f"Loaded config from: {one_line(config.source or '')}",
-        f"pgdoctor daemon started (multi-database mode, {count} database{'s' if count != 1 else ''})",
+        f"pgdoctor daemon started (multi-database mode, {counted(len(config.databases), 'database')})",
         "Databases:",
         *names,
         "",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pgdoctor_lib.config import Config, Target
+from pgdoctor_lib.units import counted
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Changes:
     def _parts(self) -> Iterator[str]:
         for names, what in ((self.added, "added"), (self.removed, "removed"), (self.changed, "changed")):
             if names:
-                yield f"{_databases(len(names))} {what}"
+                yield f"{counted(len(names), 'database')} {what}"
         if self.settings:
             yield "settings changed"
 
@@ -44,7 +45,3 @@ def _by_name(config: Config) -> dict[str, Target]:
 def _settings(config: Config) -> Config:
     """All but the databases, and what is only said."""
     return replace(config, databases=(), warnings=(), source=None, mode="multi")
-
-
-def _databases(count: int) -> str:
-    return f"{count} database{'s' if count != 1 else ''}"

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import gevent
 from gevent.threadpool import ThreadPool
 
-from pgdoctor_lib.agent.losses import Counts, Losses, snapshots
+from pgdoctor_lib.agent.losses import Counts, Losses
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Spool
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool as Folder
 from pgdoctor_lib.errors import Refused, SpoolError
 from pgdoctor_lib.snapshot import Sealed
+from pgdoctor_lib.units import counted
 
 if TYPE_CHECKING:
     Job = gevent.Greenlet[..., Parcel]
@@ -125,9 +126,11 @@ class Store:
         gevent.spawn(self._rescue).join(timeout=_LAST_WRITES_S)
         self.tell_losses(last=True)
         if self._memory:
-            self._note(f"{snapshots(len(self._memory))} could be neither delivered nor kept on disk", level="error")
+            self._note(
+                f"{counted(len(self._memory), 'snapshot')} could be neither delivered nor kept on disk", level="error"
+            )
         if self._folder.count:
-            self._note(f"{snapshots(self._folder.count)} kept in the spool for the next start")
+            self._note(f"{counted(self._folder.count, 'snapshot')} kept in the spool for the next start")
         self._folder.close()
 
     def _keep(self, sealed: Sealed) -> Parcel:
