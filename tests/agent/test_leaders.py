@@ -66,7 +66,7 @@ def test_another_password_goes_unnoticed_another_endpoint_does_not(newest_server
     leaders.follow([one], "realm")
     soon(lambda: leaders.leads(one))
     before = newest_server.sql(KEYS)
-    changed = replace(one, dsn=Dsn.parse(newest_server.dsn(password="another"), {}))
+    changed = replace(one, dsn=Dsn.parse(newest_server.dsn(password="pw-of-the-reload-7c1f"), {}))
     leaders.follow([changed], "realm")
     gevent.sleep(0.1)
     assert leaders.leads(changed) and newest_server.sql(KEYS) == before
