@@ -123,16 +123,22 @@ class Dsn:
 
     @property
     def display(self) -> str:
-        """A URL for people: nothing secret in it, the same for the same parameters."""
-        shown = dict(self.params)
+        """A URL for people: nothing secret in it, the same for the same parameters.
+
+        `options` may set anything on the server, a token for row-level security among it: it is masked whole.
+        """
+        shown = {**self.params, **({"options": MASK} if self.params.get("options") else {})}
         user, dbname = quote(shown.pop("user", ""), safe=""), quote(shown.pop("dbname", ""), safe="")
         credentials = f"{user}:{MASK}@" if self.password else f"{user}@" if user else ""
         hosts = ",".join(_in_url(host) for host in self.hosts)
-        query = "?" + urlencode(sorted(shown.items())) if shown else ""
+        query = "?" + urlencode(sorted(shown.items()), safe="*") if shown else ""
         return f"postgresql://{credentials}{hosts}/{dbname}{query}"
 
     def __str__(self) -> str:
         return self.display
+
+    def __repr__(self) -> str:
+        return f"<Dsn {self.display}>"
 
     def reveal_keywords(self, host: Host, **changes: str) -> dict[str, str]:
         """What one attempt at `host` gives to libpq, secrets in the clear; `changes` (hostaddr, dbname, …) win.

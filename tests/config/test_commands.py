@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.fix_daemon import Cli
 
-FILE = 'endpoint: https://e/\ntoken: "canary-token"\ndatabases:\n  - {name: a, dsn: "postgres://u:canary-word@h/d"}\n'
+DSN = "postgres://u:canary-word@h/d?options=-c%20my.token%3Dcanary-option"
+FILE = f'endpoint: https://e/\ntoken: "canary-token"\ndatabases:\n  - {{name: a, dsn: "{DSN}"}}\n'
 
 
 def test_init(cli: Cli) -> None:
@@ -37,7 +38,7 @@ def test_show(cli: Cli) -> None:
     (cli.cwd / "pgdoctor.yaml").write_text(FILE)
     done = cli.run("config", "show")
     assert "# from ./pgdoctor.yaml\n" in done.stdout
-    assert 'dsn: "postgresql://u:***@h:5432/d"' in done.stdout
+    assert 'dsn: "postgresql://u:***@h:5432/d?options=***"' in done.stdout
     shown = json.loads(cli.run("config", "show", "--json").stdout)
     assert (shown["mode"], shown["databases"][0]["name"]["origin"]) == ("multi", "pgdoctor.yaml:4")
     assert "canary" not in done.stdout + json.dumps(shown)

@@ -70,6 +70,11 @@ def test_forms(text: str, hosts: list[Host], params: dict[str, str], password: s
         ("host=/tmp dbname=d", "postgresql://%2Ftmp:5432/d"),
         ("host=h password=can user='a\033[31m\u202e'", "postgresql://a%1B%5B31m%E2%80%AE:***@h:5432/"),
         ("host=h sslpassword=canary", "postgresql://h:5432/"),
+        (
+            "postgres://u@h/d?options=-c%20my.token%3Dcanary&sslmode=require",
+            "postgresql://u@h:5432/d?options=***&sslmode=require",
+        ),
+        ("host=h options=''", "postgresql://h:5432/?options="),
     ],
 )
 def test_display(text: str, display: str) -> None:
