@@ -7,7 +7,7 @@
     ├── DatabaseError             the server could not be reached, or refused
     │   └── UnsupportedServer     a server older than PostgreSQL 12
     ├── DeliveryError             the endpoint could not be reached, or refused
-    │   ├── Retryable             408, 425, 429, 5xx, and everything of the network
+    │   ├── Retryable             408, 425, 429, 5xx, and the network, certificates apart
     │   ├── Unauthorized          401 and 403: the token is not accepted
     │   ├── Refused               any other answer: this snapshot will never be taken
     │   └── circuit.Held          not sent, for the endpoint is known to be down: it is kept

@@ -35,7 +35,8 @@ def upload(config: Config, target: Target, clock: Clock, on_retry: OnRetry) -> R
         return Uploader(config.endpoint, clock).deliver(parcel, on_retry)
     except DeliveryError as error:
         kept = _keep(config, parcel, clock, refused=isinstance(error, Refused))
-        raise DeliveryError(f"upload failed: {error.message}", detail=error.detail, hint=kept) from None
+        hint = f"{error.hint}; {kept}" if error.hint else kept
+        raise DeliveryError(f"upload failed: {error.message}", detail=error.detail, hint=hint) from None
 
 
 def _keep(config: Config, parcel: Parcel, clock: Clock, *, refused: bool) -> str:

@@ -35,6 +35,11 @@ _BY_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timed out"),
     (urllib3.exceptions.TimeoutError, "timed out"),
 )
+_CLOCK = "look at this machine's clock, or have the certificate renewed"
+_CA = "ca_file names the certificates of a private authority"
+_NAME = "the URL must have the name that the certificate is for"
+_HINTS = {9: _CLOCK, 10: _CLOCK, 18: _CA, 19: _CA, 20: _CA, 21: _CA, 62: _NAME, 64: _NAME}
+"""By OpenSSL's numbers (x509_vfy.h)."""
 
 
 def explain(error: Exception, timeout_s: float) -> DeliveryError:
@@ -47,6 +52,9 @@ def explain(error: Exception, timeout_s: float) -> DeliveryError:
     if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
         return DeliveryError("CA certificates cannot be used", detail=_os_words(error))
     through = "proxy: " if any(isinstance(part, urllib3.exceptions.ProxyError) for part in chain) else ""
+    for part in chain:
+        if isinstance(part, ssl.SSLCertVerificationError):
+            return _not_verified(part, through)
     words = next((told for part in reversed(chain) if (told := _words(part))), "network error")
     return Retryable(through + (f"timed out after {timeout_s:g} s" if words == "timed out" else words))
 
@@ -73,9 +81,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             waiting.append(part.__cause__)
 
 
+def _not_verified(error: ssl.SSLCertVerificationError, through: str) -> DeliveryError:
+    """No use trying again in a second: somebody has to change a certificate, a file, a name or a clock."""
+    why = one_line(error.verify_message.rstrip("."))
+    hint = _HINTS.get(error.verify_code, "")
+    return DeliveryError(f"{through}certificate verify failed", detail=why, hint=hint)
+
+
 def _words(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return one_line(f"certificate verify failed: {error.verify_message.rstrip('.')}")
     if isinstance(error, ssl.SSLError):
         return "TLS failed" + (f": {error.reason.lower().replace('_', ' ')}" if error.reason else "")
     for family, words in _BY_TYPE:

@@ -1,11 +1,13 @@
 """Real TLS: an endpoint that wants to see a certificate, files that change, and files that are none."""
 
 import os
+import re
 import ssl
 import subprocess
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import trustme
 
 from pgdoctor_lib import config
 from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.deliver.circuit import Circuit, may_be_the_snapshot
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.upload import Uploader
 from pgdoctor_lib.errors import DeliveryError, Retryable
@@ -118,10 +121,60 @@ def test_a_new_ca_counts_from_the_next_exchange_on(tls_endpoint: Endpoint, tmp_p
     path = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(path))
     uploader = Uploader(config.Endpoint(tls_endpoint.url, token=Secret(TOKEN), ca_file=str(path)))
-    assert refusal(uploader, Retryable).startswith("certificate verify failed: ")
+    assert refusal(uploader).startswith("certificate verify failed: ")
     path.write_bytes(Path(tls_endpoint.ca_file).read_bytes())
     assert uploader.post(parcel()).id == "abc123"
     uploader.close()
+
+
+class Delivery:
+    """An uploader whose waits are recorded, not slept; `failure()` is what a delivery came to."""
+
+    def __init__(self, endpoint: Endpoint, ca_file: str | None) -> None:
+        self.waits: list[float] = []
+        self.uploader = Uploader(
+            config.Endpoint(endpoint.url, token=Secret(TOKEN), ca_file=ca_file), Clock(sleep=self.waits.append)
+        )
+
+    def failure(self) -> DeliveryError:
+        with pytest.raises(DeliveryError) as raised:
+            self.uploader.deliver(parcel(), lambda *_: None)
+        self.uploader.close()
+        return raised.value
+
+
+def test_a_certificate_that_does_not_verify_is_told_at_once_and_opens_the_circuit(tls_endpoint: Endpoint) -> None:
+    delivery = Delivery(tls_endpoint, None)
+    error = delivery.failure()
+    assert type(error) is DeliveryError
+    assert str(error).startswith("certificate verify failed: ")
+    assert str(error).endswith("; ca_file names the certificates of a private authority")
+    assert (delivery.waits, tls_endpoint.requests) == ([], [])
+    circuit = Circuit(Clock().monotonic, lambda: 0.0)
+    circuit.failed("a", error)
+    assert circuit.is_open
+    assert circuit.wait_s > 0
+    assert not may_be_the_snapshot(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "told"),
+    [
+        ("example.org", 9, r"Hostname mismatch, .*; the URL must have the name that the certificate is for"),
+        ("localhost", -1, r"certificate has expired; look at this machine's clock, or have the certificate renewed"),
+    ],
+)
+def test_a_certificate_for_another_name_or_time(
+    private_ca: tuple[trustme.CA, Path], name: str, days: int, told: str
+) -> None:
+    ca, ca_file = private_ca
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name, not_after=datetime.now(timezone.utc) + timedelta(days=days)).configure_cert(context)
+    endpoint = Endpoint(context, str(ca_file))
+    delivery = Delivery(endpoint, endpoint.ca_file)
+    assert re.fullmatch(f"certificate verify failed: {told}", str(delivery.failure()))
+    assert (delivery.waits, endpoint.requests) == ([], [])
+    endpoint.down()
 
 
 def test_files_that_cannot_be_used_are_one_clear_line_and_a_mended_one_counts(shown: Shown, tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 def test_a_private_ca_wins_over_the_environment(tls_endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Delivery(tls_endpoint.url).failure(Retryable).startswith("certificate verify failed: ")
+    assert Delivery(tls_endpoint.url).failure().startswith("certificate verify failed: ")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/bundle.pem")
     assert Delivery(tls_endpoint.url, tls_endpoint.ca_file)().id == "abc123"
     assert "CA certificates cannot be used" in Delivery(tls_endpoint.url).failure()

@@ -87,6 +87,22 @@ def test_an_upload_that_fails_keeps_the_snapshot_for_the_daemon(
     assert endpoint.requests[0].body in [request.body for request in endpoint.requests[1:]]
 
 
+def test_an_upload_to_an_endpoint_that_cannot_be_verified_is_one_line(
+    cli: Cli, single: Single, db: Database, tls_endpoint: Endpoint
+) -> None:
+    spool = cli.state / "pgdoctor" / "spool"
+    env = {**single(db.dsn), "PGDOCTOR_ENDPOINT": tls_endpoint.url}
+    done = cli.run("upload", env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("pgdoctor: upload failed: certificate verify failed: ")
+    assert line.endswith(
+        "; ca_file names the certificates of a private authority; "
+        f"the snapshot is kept in {spool}, and the daemon will deliver it"
+    )
+    assert cli.run("upload", env={**env, "PGDOCTOR_CA_FILE": tls_endpoint.ca_file}).returncode == 0
+
+
 def test_an_upload_that_is_refused_is_set_aside(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
     endpoint.script([422])
     done = cli.run("upload", env=single(db.dsn))
