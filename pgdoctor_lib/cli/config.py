@@ -38,16 +38,24 @@ def show(*, config: str | None = None, json: bool = False) -> None:
         print("\n".join(listing.lines(settings)))
 
 
-def path(*, config: str | None = None) -> None:
-    """Print where a configuration is looked for, in order; a star marks the one in use."""
+def path(*, config: str | None = None) -> int:
+    """Print where a configuration is looked for, in order; a star marks the one in use, a cross one that is refused."""
     from pgdoctor_lib.config import load
 
-    found = False
-    for candidate, is_used in load.search_order(config, os.environ):
-        print(f"{'*' if is_used else ' '} {one_line(candidate)}")
-        found = found or is_used
+    order = load.search_order(config, os.environ)
+    found = any(is_used for _, is_used in order)
+    refused = load.refusal(config, os.environ) if found else ""
+    for candidate, is_used in order:
+        print(_place(one_line(candidate), is_used, refused))
     if not found:
         print(_without_file(config))
+    return ConfigError.exit_status if refused else 0
+
+
+def _place(candidate: str, is_used: bool, refused: str) -> str:
+    if not is_used:
+        return f"  {candidate}"
+    return f"✗ {candidate}: refused: {refused}" if refused else f"* {candidate}"
 
 
 def _without_file(config: str | None) -> str:

@@ -9,7 +9,7 @@ from pgdoctor_lib.config import Config, Endpoint, Log, Spool, Target, paths
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.settings import ENDPOINT, Setting, Settings, from_environment, from_file, single_name
 from pgdoctor_lib.config.tree import Malformed, parse
-from pgdoctor_lib.config.trust import require_trusted
+from pgdoctor_lib.config.trust import CHANGED, others_write, require_trusted
 from pgdoctor_lib.config.values import Around, is_loopback, is_loopback_host
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import one_line
@@ -51,8 +51,7 @@ def read(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
     source = find(path, environ)
     skipped = () if need_endpoint else ENDPOINT
     if source is not None:
-        named = path is not None or bool(environ.get("PGDOCTOR_CONFIG"))
-        settings = _read_file(source, environ, skipped, is_found=not named and source.startswith("./"))
+        settings = _read_file(source, environ, skipped, is_found=_is_found(source, path, environ))
         _check_names(settings)
         return settings
     if not environ.get("PGDOCTOR_DSN"):
@@ -73,6 +72,18 @@ def find(path: str | None, environ: Mapping[str, str]) -> str | None:
     return next((each for each in paths.config_files(environ) if os.path.exists(each)), None)
 
 
+def refusal(path: str | None, environ: Mapping[str, str]) -> str:
+    """Why the file to read is not opened, or not believed, and what to do; else "". What is in it is not judged."""
+    source = find(path, environ)
+    file = one_line((source or "").removeprefix("./"))
+    try:
+        if source is not None:
+            _text(source, file, is_found=_is_found(source, path, environ))
+    except ConfigError as error:
+        return str(error).removeprefix(f"{file}: ")
+    return ""
+
+
 def search_order(path: str | None, environ: Mapping[str, str]) -> list[tuple[str, bool]]:
     """Where a file is looked for, in order, and whether it is the one in use."""
     named = path or environ.get("PGDOCTOR_CONFIG")
@@ -83,8 +94,8 @@ def search_order(path: str | None, environ: Mapping[str, str]) -> list[tuple[str
 
 def warnings(settings: Settings) -> Iterator[str]:
     """What is allowed but should not stay so."""
-    if settings.source and _holds_secrets(settings) and _is_public(settings.source):
-        yield f"{_file(settings)} holds secrets and every user can read it; chmod 600 it"
+    if settings.source:
+        yield from _warn_of_mode(settings, settings.source)
     url = settings.agent["endpoint"].value
     if url and url.startswith("http:") and not is_loopback(url):
         yield f"{settings.agent['endpoint'].origin}: endpoint: http:// sends the token in the clear; use https://"
@@ -93,6 +104,15 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield f"{origin}: insecure_skip_verify: anybody between here and the endpoint can read the token; use ca_file"
     if settings.agent["ha"].value:
         yield from _warn_of_own_servers(settings)
+
+
+def _warn_of_mode(settings: Settings, source: str) -> Iterator[str]:
+    with suppress(OSError):
+        status = os.stat(source)
+        if others_write(status):
+            yield f"{_file(settings)} {CHANGED}; chmod go-w it"
+        if status.st_mode & stat.S_IROTH and _holds_secrets(settings):
+            yield f"{_file(settings)} holds secrets and every user can read it; chmod 600 it"
 
 
 def _warn_of_own_servers(settings: Settings) -> Iterator[str]:
@@ -105,6 +125,11 @@ def _warn_of_own_servers(settings: Settings) -> Iterator[str]:
                 "and this machine is another one on each host; name the server by its own name"
             )
             return
+
+
+def _is_found(source: str, path: str | None, environ: Mapping[str, str]) -> bool:
+    """Whether it was come upon in the working folder, and nobody named it."""
+    return path is None and not environ.get("PGDOCTOR_CONFIG") and source.startswith("./")
 
 
 def _read_file(source: str, environ: Mapping[str, str], skipped: tuple[str, ...], *, is_found: bool) -> Settings:
@@ -194,12 +219,6 @@ def _missing(settings: Settings, variable: str, keys: str) -> ConfigError:
 def _spool(settings: Settings) -> Spool:
     path, max_size, max_age = (settings.agent[f"spool.{key}"].value for key in ("path", "max_size", "max_age"))
     return Spool(path, int(max_size), max_age)
-
-
-def _is_public(path: str) -> bool:
-    with suppress(OSError):
-        return bool(os.stat(path).st_mode & stat.S_IROTH)
-    return False
 
 
 def _holds_secrets(settings: Settings) -> bool:

@@ -1,6 +1,7 @@
 """`config init`, `show` and `path` in real processes."""
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -59,6 +60,21 @@ def test_path(cli: Cli) -> None:
     (cli.cwd / "pgdoctor.yaml").write_text(FILE)
     assert cli.run("config", "path").stdout.splitlines()[0] == "* ./pgdoctor.yaml"
     assert cli.run("config", "path", "--config", "pgdoctor.yaml").stdout == "* pgdoctor.yaml\n"
+
+
+def test_path_tells_what_would_be_refused(cli: Cli) -> None:
+    path = cli.cwd / "pgdoctor.yaml"
+    path.write_text(FILE)
+    path.chmod(0o666)
+    done = cli.run("config", "path")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert re.fullmatch(r"✗ \./pgdoctor\.yaml: refused: can be changed by .*chmod go-w .*", done.stdout.splitlines()[0])
+    assert all(line.startswith("  /") for line in done.stdout.splitlines()[1:])
+    named = cli.run("config", "path", "--config", "pgdoctor.yaml")
+    assert (named.returncode, named.stdout) == (0, "* pgdoctor.yaml\n")
+    path.unlink()
+    path.mkdir()
+    assert cli.run("config", "path").stdout.startswith("✗ ./pgdoctor.yaml: refused: cannot be read: Is a directory\n")
 
 
 def test_path_named_but_missing(cli: Cli, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from pgdoctor_lib.config import Endpoint, Spool, listing, paths
-from pgdoctor_lib.config.load import load, read, search_order, target_of
+from pgdoctor_lib.config.load import load, read, refusal, search_order, target_of
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import Secret
 
@@ -138,6 +139,42 @@ def test_warnings(folder: Path) -> None:
     assert clear == "c.yaml:1: endpoint: http:// sends the token in the clear; use https://"
     file.chmod(0o640)
     assert load("c.yaml", {}).warnings == (clear,)
+    file.chmod(0o666)
+    changed = "c.yaml can be changed by other users, who could have it watch and send what they like; chmod go-w it"
+    assert load("c.yaml", {}).warnings == (changed, public, clear)
+    file.chmod(0o602)
+    file.write_text("databases: [{name: a, dsn: dbname=a}]")
+    assert load("c.yaml", {}, need_endpoint=False).warnings == (changed,)
+
+
+def test_a_file_that_was_found_and_that_others_may_change_is_refused(folder: Path) -> None:
+    file = folder / "pgdoctor.yaml"
+    file.write_text(MINIMAL)
+    file.chmod(0o666)
+    why = (
+        "can be changed by other users, who could have it watch and send what they like; "
+        "chmod go-w pgdoctor.yaml, or name it with --config pgdoctor.yaml if you trust it"
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'pgdoctor.yaml: {why}')}$"):
+        load(None, {})
+    assert (refusal(None, {}), refusal("pgdoctor.yaml", {})) == (why, "")
+    assert load("pgdoctor.yaml", {}).warnings[0].startswith("pgdoctor.yaml can be changed by other users")
+    assert load(None, {"PGDOCTOR_CONFIG": "pgdoctor.yaml"}).source == "pgdoctor.yaml"
+    file.chmod(0o644)
+    assert load(None, {}).source == "./pgdoctor.yaml"
+    assert refusal(None, {}) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another group")
+def test_a_group_of_others_counts_like_everybody(folder: Path) -> None:
+    file = folder / "pgdoctor.yaml"
+    file.write_text(MINIMAL)
+    file.chmod(0o660)
+    assert load(None, {}).warnings == ()  # root's own group
+    os.chown(file, -1, 65534)
+    assert refusal(None, {}).startswith("can be changed by other users")
+    file.chmod(0o640)
+    assert refusal(None, {}) == ""
 
 
 @pytest.mark.parametrize(

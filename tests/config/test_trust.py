@@ -47,6 +47,9 @@ def test_planted_in_a_shared_folder(shared: Path, cli: Cli, script: str, command
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("pgdoctor: pgdoctor.yaml: belongs to another user")
     assert "evil" not in done.stderr
+    shown = cli.run("config", "path", cwd=shared)
+    assert (shown.returncode, shown.stderr) == (2, "")
+    assert shown.stdout.splitlines()[0].startswith("✗ ./pgdoctor.yaml: refused: belongs to another user")
 
 
 def test_exchanged_in_a_folder_of_another_user(shared: Path, cli: Cli) -> None:
