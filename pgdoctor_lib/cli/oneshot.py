@@ -7,6 +7,7 @@ from argh import arg
 
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.errors import UsageError
+from pgdoctor_lib.secret import one_line
 
 
 @arg("name", nargs="?", help="one configured database, or a DSN (then no configuration is needed)")
@@ -21,6 +22,7 @@ def snapshot(name: str | None = None, *, config: str | None = None) -> None:
     else:
         loaded = load.load(config, os.environ, need_endpoint=False)
         target, timeout_s = _pick(loaded, name), loaded.cycle_timeout_s
+        _warn(loaded)
     sys.stdout.buffer.write(oneshot.take(target, timeout_s, SYSTEM).body() + b"\n")
 
 
@@ -32,9 +34,16 @@ def upload(name: str | None = None, *, config: str | None = None) -> None:
     from pgdoctor_lib.config import load
 
     loaded = load.load(config, os.environ)
-    receipt = oneshot.upload(loaded, _pick(loaded, name), SYSTEM, _say_retry)
+    target = _pick(loaded, name)
+    _warn(loaded)
+    receipt = oneshot.upload(loaded, target, SYSTEM, _say_retry)
     told = {"id": receipt.id, "source_id": receipt.source_id, "received_at": receipt.received_at}
     print("uploaded snapshot:", *(f"{key}={value or '-'}" for key, value in told.items()))
+
+
+def _warn(config: Config) -> None:
+    for warning in config.warnings:
+        print(f"pgdoctor: warning: {one_line(warning)}", file=sys.stderr)
 
 
 def _say_retry(attempt: int, attempts: int, wait_s: float, cause: str) -> None:

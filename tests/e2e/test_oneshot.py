@@ -115,6 +115,19 @@ def test_an_upload_that_is_refused_is_set_aside(cli: Cli, single: Single, db: Da
     assert len(list((spool / "rejected").glob("*.json.gz"))) == 1
 
 
+def test_what_should_not_stay_so_is_told_on_standard_error(cli: Cli, multi: Multi, db: Database) -> None:
+    path = multi({"production": {"dsn": db.dsn}}, insecure_skip_verify=True)
+    path.chmod(0o604)
+    read, skipped = "holds secrets and every user can read it", "insecure_skip_verify"
+    for command, expected in (("upload", [read, skipped]), ("snapshot", [read])):
+        done = cli.run(command)
+        assert done.returncode == 0
+        lines = done.stderr.splitlines()
+        assert all(line.startswith("pgdoctor: warning: pgdoctor.yaml") for line in lines)
+        assert [part for part in (read, skipped) if part in done.stderr] == expected
+        assert len(lines) == len(expected)
+
+
 def test_what_the_endpoint_does_not_tell_is_a_dash(cli: Cli, single: Single, db: Database, endpoint: Endpoint) -> None:
     endpoint.default = Answer(204, {}, b"")
     assert cli.run("upload", env=single(db.dsn)).stdout == "uploaded snapshot: id=- source_id=- received_at=-\n"
