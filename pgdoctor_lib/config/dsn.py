@@ -150,6 +150,21 @@ class Dsn:
         return {**self.params, **place, **secrets, **changes}
 
 
+def without_password(text: str) -> tuple[str, str] | None:
+    """The same DSN as keyword='value' pairs with an empty password, and the password itself; None where it has none.
+
+    Empty, not left out: a service's password must not take its place. ConfigError where it does not parse.
+    """
+    given = _parse(text)
+    password = given.get("password")
+    return (" ".join(_pair(*each) for each in {**given, "password": ""}.items()), password) if password else None
+
+
+def _pair(key: str, value: str) -> str:
+    escaped = value.replace("\\", r"\\").replace("'", r"\'")
+    return f"{key}='{escaped}'"
+
+
 def _parse(text: str, what: str = "the DSN") -> dict[str, str]:
     text = text.strip()
     if not text:
@@ -176,8 +191,7 @@ def _explain(error: Exception) -> str:
 def _parse_service(service: str, environ: Mapping[str, str]) -> dict[str, str]:
     pairs = service_parameters(service, environ)
     for key, value in pairs.items():
-        escaped = value.replace("\\", r"\\").replace("'", r"\'")
-        _parse(f"{key}='{escaped}'", f"service {one_line(service)}")
+        _parse(_pair(key, value), f"service {one_line(service)}")
     return pairs
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import parse_dsn
 
-from pgdoctor_lib.config.dsn import Dsn, Host
+from pgdoctor_lib.config.dsn import Dsn, Host, without_password
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import redact
 
@@ -81,6 +82,30 @@ def test_display(text: str, display: str) -> None:
     dsn = Dsn.parse(text, {})
     assert dsn.display == str(dsn) == display
     assert "canary" not in repr(dsn)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgres://u:canary@h,i:7/d?sslmode=require",
+        "postgresql://:canary@",
+        "postgresql:///?password=canary",
+        r"host=h user=u password='it\'s a \\ canary %41' dbname='a b'",
+        "service=x password=canary",
+    ],
+)
+def test_without_password_it_is_the_same(text: str) -> None:
+    before = parse_dsn(text)
+    shown, password = without_password(text) or ("", "")
+    assert password == before["password"]
+    assert "canary" not in shown
+    assert parse_dsn(shown) == {**before, "password": ""}
+    assert without_password(shown) is None
+
+
+@pytest.mark.parametrize("text", ["host=h", "postgres://u@h/d", "postgres://u:@h/d", "password=''"])
+def test_without_a_password_there_is_nothing_to_hide(text: str) -> None:
+    assert without_password(text) is None
 
 
 @pytest.mark.parametrize(
