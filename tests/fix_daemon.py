@@ -49,7 +49,7 @@ class Running:
     def wait_for_line(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
         """The first line of standard output that matches, waited for; AssertionError when it ends or time is up."""
         return wait_for(
-            lambda: self._search(pattern) or self._ended(pattern), f"no line {pattern!r}; {self!r}", timeout_s
+            lambda: self._search(pattern) or self._ended(pattern), lambda: f"no line {pattern!r}; {self!r}", timeout_s
         )
 
     def send(self, signum: int = signal.SIGTERM) -> None:

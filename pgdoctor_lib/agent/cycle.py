@@ -1,4 +1,4 @@
-"""The spine: one database, once. Open, collect, seal, keep, deliver."""
+"""The spine: one database, once. Open, collect, seal, keep; what is kept, the outbox delivers."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors.run import collect
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.deadline import deadline
-from pgdoctor_lib.deliver.answers import Receipt
+from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
 
 
@@ -23,8 +23,8 @@ def run(
     outbox: Outbox,
     line: CycleLine,
     snapshot_id: str | None = None,
-) -> Receipt:
-    """A whole cycle, once `place` at the server is free. What goes wrong is an exception of the one family.
+) -> Parcel:
+    """A cycle, once `place` at the server is free: what is to be delivered. What goes wrong is of the one family.
 
     `snapshot_id`: the slot's, where several daemons share the work.
     """
@@ -32,8 +32,7 @@ def run(
         line.begin()
         snapshot = take(target, timeout_s, clock, snapshot_id, outbox.dropped)
     line.uploading(snapshot.collected.errors)
-    entry = outbox.keep(snapshot.seal())
-    return outbox.deliver(entry, line.retry)
+    return outbox.keep(snapshot.seal())
 
 
 def take(

@@ -98,8 +98,10 @@ class Leader:
 
     def _look(self, now: float) -> float:
         """Give a sign of life, or try to get in. Seconds from `now` until the next look."""
-        if self._lease and now < self._look_again_at:
+        if self._lease:
             try:
+                if now >= self._look_again_at:
+                    self._try_first_door(now)
                 self._renew(self._lease)
                 return self._beat_s
             except (DatabaseError, DeadlineExceeded):
@@ -113,6 +115,18 @@ class Leader:
             return self._alone(error, _SECOND_BEST_S)
         except (DatabaseError, DeadlineExceeded) as error:
             return self._alone(error, max(self._beat_s, _AGAIN_S))
+
+    def _try_first_door(self, now: float) -> None:
+        """Where the first database lets us in by now, the lease is there; the one at hand is kept until then."""
+        limit_s = self._beat_s / 2  # the next sign of life is due
+        self._look_again_at = now + _SECOND_BEST_S
+        try:
+            with deadline(limit_s, "the lease"):
+                first = Lease.open(self._doors[0], self._key, self._lasts_s, limit_s)
+        except (DatabaseError, DeadlineExceeded):
+            return
+        self._drop()
+        self._lease, self._look_again_at = first, math.inf
 
     def _enter(self, limit_s: float, now: float) -> float:
         """A session with the first database that lets us in; the first one's error where none does."""

@@ -15,7 +15,6 @@ from pgdoctor_lib.agent.way import MAX_AT_ONCE, Way
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Endpoint, Spool
 from pgdoctor_lib.deliver.answers import Receipt
-from pgdoctor_lib.deliver.circuit import Held
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.deliver.upload import OnRetry
 from pgdoctor_lib.snapshot import Sealed
@@ -60,8 +59,9 @@ class Outbox:
         return self._store.has(snapshot_id)
 
     def announce(self) -> None:
-        """Say what an earlier run left."""
+        """Say what an earlier run left; it is delivered as soon as `drain_forever` runs."""
         if self._store.on_disk:
+            self._drain.wake()
             self._note(f"{counted(self._store.on_disk, 'snapshot')} in the spool from before, to be delivered")
         self._store.tell_losses()
 
@@ -76,12 +76,14 @@ class Outbox:
         """
         try:
             with self._store.custody(parcel):
-                receipt = self._way.send(parcel, on_retry)
-        except Held:
-            self._drain.wake()  # its pause may be over, and only now there is something to try
-            raise
+                return self._way.send(parcel, on_retry)
+        finally:
+            self._drain.wake()  # there may be something to try now, or a pause that it does not know of
+
+    def leave(self, parcel: Parcel) -> None:
+        """Let it wait with the others, which are delivered as soon as the endpoint takes them."""
+        self._store.put_back(parcel)
         self._drain.wake()
-        return receipt
 
     def drain_forever(self) -> None:
         """Deliver what stayed behind, for as long as this greenlet lives."""

@@ -43,5 +43,6 @@ def _by_name(config: Config) -> dict[str, Target]:
 
 
 def _settings(config: Config) -> Config:
-    """All but the databases, and what is only said."""
-    return replace(config, databases=(), warnings=(), source=None, mode="multi")
+    """All but the databases, what is only said, and what changes at a restart only."""
+    spool = replace(config.spool, path="")
+    return replace(config, databases=(), warnings=(), source=None, mode="multi", spool=spool, ha=False)

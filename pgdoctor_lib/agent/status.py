@@ -11,15 +11,17 @@ from pgdoctor_lib.errors import DaemonError
 from pgdoctor_lib.secret import printable
 
 _LARGEST_BYTES = 4 * 1024 * 1024
+_TIMES = ("since", "last_cycle", "last_delivered", "next_due")
 PATIENCE_INTERVALS = 3  # without a delivery for so long, a database counts as overdue
 
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """One database. Times in epoch seconds, None for what has not been yet.
+    """One database. Times in seconds of the monotonic clock, which this machine's processes share; None: not yet.
 
-    `since`: watched, by this daemon, since then; `last_cycle`: when the last one ended; `last_error`: what it failed
-    with, on one line, None where it went well; `standing_by`: another daemon collects it.
+    `since`: watched, by this daemon, since then; `last_cycle`: when the last one ended; `last_error`: what it, or the
+    last delivery, failed with, on one line, None where all went well; `standing_by`: another daemon collects it;
+    `alone`: no lease can be had, so that every daemon collects it.
     """
 
     name: str
@@ -30,6 +32,7 @@ class DatabaseStatus:
     next_due: float | None = None
     last_error: str | None = None
     standing_by: bool = False
+    alone: bool = False
 
     def overdue(self, now: float) -> bool:
         """Whether the endpoint has had nothing of it for three intervals, though it should have had."""
@@ -47,10 +50,17 @@ class DatabaseStatus:
         aside = "; ".join(self._remarks(now))
         return printable(f"{self.name}: {last}, {coming}{f' ({aside})' if aside else ''}")
 
+    def as_json(self, now: float, wall: float) -> dict[str, Any]:
+        """The same for programs; times in epoch seconds, `wall` being now."""
+        told = {**asdict(self), "overdue": self.overdue(now)}
+        return {**told, **{key: None if told[key] is None else wall - (now - told[key]) for key in _TIMES}}
+
     def _remarks(self, now: float) -> list[str]:
         remarks = []
         if self.standing_by:
             remarks.append("standing by: another daemon collects it")
+        if self.alone:
+            remarks.append("collected whatever other daemons do, for there is no lease: the log says why")
         if self.last_error and self.last_cycle is not None:
             remarks.append(f"last cycle {_span(now - self.last_cycle)} ago: {self.last_error}")
         if self.overdue(now):
@@ -64,6 +74,7 @@ class Status:
 
     `spooled`: snapshots that the endpoint has not taken yet, of all databases; `dropped`: those given up since the
     start. `reloads`: how often the configuration was read anew; `reload_error`: why the last time changed nothing.
+    `now` is the monotonic clock's.
     """
 
     pid: int
@@ -79,16 +90,16 @@ class Status:
         return any(database.overdue(now) for database in self.databases)
 
     def lines(self, now: float) -> list[str]:
-        """For people; `now` in epoch seconds."""
+        """For people."""
         databases = [f"  {database.line(now)}" for database in self.databases]
         waiting = [f"  in the spool, to be delivered: {self.spooled}"] if self.spooled else []
         given_up = [f"  given up since the start: {self.dropped}"] if self.dropped else []
         stale = [f"  the last reload changed nothing: {printable(self.reload_error)}"] if self.reload_error else []
         return [f"Daemon is running (PID: {self.pid})", *databases, *waiting, *given_up, *stale]
 
-    def as_json(self, now: float) -> dict[str, Any]:
-        """The same for programs, each database with what `overdue` says of it."""
-        databases = [{**asdict(each), "overdue": each.overdue(now)} for each in self.databases]
+    def as_json(self, now: float, wall: float) -> dict[str, Any]:
+        """For programs; times in epoch seconds, `wall` being now."""
+        databases = [each.as_json(now, wall) for each in self.databases]
         return {**asdict(self), "databases": databases, "overdue": self.overdue(now)}
 
 

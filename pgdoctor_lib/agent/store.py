@@ -123,6 +123,7 @@ class Store:
     def close(self) -> None:
         """Finish what is being written, let go of the folder; say what is left, and what was lost."""
         gevent.joinall(list(self._writing), timeout=_LAST_WRITES_S)
+        self._in_hand.clear()  # whoever had one is gone
         gevent.spawn(self._rescue).join(timeout=_LAST_WRITES_S)
         self.tell_losses(last=True)
         if self._memory:

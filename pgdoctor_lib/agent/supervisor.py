@@ -115,7 +115,7 @@ class Supervisor:
         self._stop.set()
 
     def _end(self, others: "list[Greenlet]") -> None:
-        """No new cycle; those at work get `shutdown_timeout`, then they are cancelled."""
+        """No new cycle; what is at work, deliveries too, gets `shutdown_timeout`, then it is cancelled."""
         notify.stopping()
         self._output.stopping(broken=self._broken)
         if self._shared.leaders:  # at once: other daemons need not wait for what hangs here
@@ -125,11 +125,10 @@ class Supervisor:
         for watch in watches:
             watch.leave()
         loops = [watch.greenlet for watch in watches]
-        joined = gevent.spawn(gevent.joinall, loops, timeout=self._config.shutdown_timeout_s)
+        joined = gevent.spawn(self._join, loops)
         waited_for: list[Any] = [joined, self._stop_now]
-        gevent.wait(waited_for, count=1)
-        joined.kill(block=False)
-        left = [*loops, *others]
+        gevent.wait(waited_for, timeout=self._config.shutdown_timeout_s, count=1)
+        left = [joined, *loops, *self._shared.deliveries, *others]
         gevent.killall(left, block=False)
         gevent.joinall(left, timeout=_CANCEL_S)  # killall's own timeout would raise
         self._outbox.close()
@@ -137,6 +136,10 @@ class Supervisor:
             self._status_file.remove()
         self._watchdog.stop()
         self._output.stopped(broken=self._broken)
+
+    def _join(self, loops: "list[Greenlet]") -> None:
+        gevent.joinall(loops)
+        self._shared.deliveries.join()  # a cycle's begins at its end
 
     def _reload_forever(self) -> None:
         """At each SIGHUP read the configuration anew. Where that makes no sense, the old one stays in force."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent.pool import Group
 
 from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.agent.leaders import Leaders
@@ -19,6 +20,8 @@ from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.dsn import Host
+from pgdoctor_lib.deliver.circuit import Held
+from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
 from pgdoctor_lib.snapshot import CollectorError
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 class Shared:
     """What all databases' greenlets work with. `news()` is called when a status changed.
 
-    `leaders`: who collects, where several daemons share the work, else None.
+    `leaders`: who collects, where several daemons share the work, else None. `deliveries`: the greenlets at them.
     """
 
     clock: Clock
@@ -39,6 +42,7 @@ class Shared:
     news: Callable[[], None]
     cycle_timeout_s: float
     leaders: Leaders | None = None
+    deliveries: Group = field(default_factory=Group)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     servers: dict[tuple[Host, ...], Places] = field(default_factory=dict)
 
@@ -48,15 +52,16 @@ class Shared:
 
 
 class Watch:
-    """Watches `target` from `start()` until `leave()`, after which no cycle begins."""
+    """Watches `target` from `start()` until `leave()`, after which no cycle begins. `at_work`: at the server, now."""
 
     def __init__(self, target: Target, shared: Shared) -> None:
         self.target = target
-        self.status = DatabaseStatus(target.name, target.interval_s, since=shared.clock.wall())
+        self.status = DatabaseStatus(target.name, target.interval_s, since=shared.clock.monotonic())
         self.at_work = False
         self._shared = shared
         self._leaving = False
         self._told: tuple[str, ...] = ()
+        self._sending: Greenlet | None = None
 
     def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":
         """Begin, once the cycles that those in `after` may be at are over."""
@@ -81,8 +86,8 @@ class Watch:
         start = clock.monotonic()
         while not self._leaving:
             self._cycle_once()
-            self._tell(last_cycle=clock.wall())
             now = clock.monotonic()
+            self._tell(last_cycle=now)
             self._pause(next_due(start, self.target.interval_s, now) - now)
 
     def _run_by_slots(self, leaders: Leaders) -> None:
@@ -93,31 +98,56 @@ class Watch:
         while not self._leaving:
             slot = slots.take(clock.wall())
             leads = leaders.leads(self.target)
-            self._tell(standing_by=not leads, **({} if leads else {"since": clock.wall()}))
-            if leads and not self._shared.outbox.has(slot.snapshot_id):
+            self._tell(standing_by=not leads, alone=leaders.role(self.target) == "alone")
+            if not leads:
+                self._tell(since=clock.monotonic())
+            elif not self._shared.outbox.has(slot.snapshot_id):
                 self._cycle_once(slot)
-                self._tell(last_cycle=clock.wall())
+                self._tell(last_cycle=clock.monotonic())
             self._pause(slots.until_next(clock.wall()))
 
     def _pause(self, wait_s: float) -> None:
-        self._tell(next_due=self._shared.clock.wall() + wait_s)
+        self._tell(next_due=self._shared.clock.monotonic() + wait_s)
         if not self._leaving:
             gevent.sleep(wait_s)
 
     def _cycle_once(self, slot: Slot | None = None) -> None:
+        line = CycleLine(self._shared.output, self._shared.numbers, self.target, self._shared.clock.wall)
         try:
-            self._cycle(slot.snapshot_id if slot else None)
+            with self._outcome(line):
+                parcel = self._collect(line, slot.snapshot_id if slot else None)
+                self._send(parcel, line)
         finally:
             self.at_work = False
 
-    def _cycle(self, snapshot_id: str | None) -> None:
-        """A cycle, and what became of it as a line. This is the border: nothing it raises ends the greenlet."""
+    def _collect(self, line: CycleLine, snapshot_id: str | None) -> Parcel:
         shared = self._shared
-        line = CycleLine(shared.output, shared.numbers, self.target, shared.clock.wall)
         try:
-            receipt = cycle.run(
+            return cycle.run(
                 self.target, self._admitted(), shared.cycle_timeout_s, shared.clock, shared.outbox, line, snapshot_id
             )
+        finally:
+            if line.errors is not None:
+                self._tell_errors(line.errors)
+
+    def _send(self, parcel: Parcel, line: CycleLine) -> None:
+        """Deliver beside the next cycle, which waits for no endpoint."""
+        if self._sending:
+            self._shared.outbox.leave(parcel)
+            raise Held("the snapshot before it is still on its way (kept, and sent as soon as the endpoint takes it)")
+        self._sending = self._shared.deliveries.spawn(self._deliver, parcel, line)
+
+    def _deliver(self, parcel: Parcel, line: CycleLine) -> None:
+        with self._outcome(line):
+            receipt = self._shared.outbox.deliver(parcel, line.retry)
+            line.delivered(receipt.id)
+            self._tell(last_error=None, last_delivered=self._shared.clock.monotonic())
+
+    @contextmanager
+    def _outcome(self, line: CycleLine) -> Iterator[None]:
+        """The border of a cycle, and of a delivery: nothing that is raised within ends the greenlet."""
+        try:
+            yield
         except (DatabaseError, DeadlineExceeded) as error:
             self._tell(last_error=line.failed("collection failed", str(error)))
         except PGDoctorError as error:
@@ -127,11 +157,6 @@ class Watch:
             raise
         except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
             self._tell(last_error=line.broken(error))
-        else:
-            line.delivered(receipt.id)
-            self._tell(last_error=None, last_delivered=shared.clock.wall())
-        if line.errors is not None:
-            self._tell_errors(line.errors)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

@@ -127,9 +127,9 @@ def _status(files: "Files", json: bool) -> int:
     from pgdoctor_lib.agent import background
 
     found = background.ask(files)
-    now = time.time()
+    now = time.monotonic()
     if json:
-        told = found.as_json(now) if found else {}
+        told = found.as_json(now, time.time()) if found else {}
         print(jsonlib.dumps({"running": found is not None, **told}))
     else:
         print("Daemon is not running" if found is None else "\n".join(found.lines(now)))

@@ -13,6 +13,9 @@ from tests.postgres.server import Server
 from tests.postgres_lib.relay import Relay
 from tests.waiting import wait_for
 
+HOLDER = """
+    SELECT datname, pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted
+"""
 LOCKS = "SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND granted"
 
 
@@ -186,6 +189,27 @@ def test_a_database_that_lets_nobody_in_is_not_in_the_way(newest_server: Server)
 
     one.run(while_one_leads)
     assert seen == [(("leading", True), ("standing by", False))]
+
+
+def test_a_lease_moves_to_the_first_database_when_that_lets_it_in_and_not_before(fresh_server: Server) -> None:
+    one = Daemon(fresh_server.dsn("first"), fresh_server.dsn())
+    seen = []
+
+    def look() -> None:
+        [holder] = fresh_server.sql(HOLDER)
+        seen.append((*one.state, holder))
+        one.hands.pass_by(301.0)
+
+    def appears(_: float) -> None:
+        look()
+        fresh_server.sql("CREATE DATABASE first")
+
+    one.run(lambda _: look(), appears, lambda _: look())
+    (at_work, leads, before), still, (*after, moved) = seen
+    assert (at_work, leads) == tuple(after) == ("leading", True)
+    assert still == (at_work, leads, before)
+    assert (before[0], moved[0]) == ("postgres", "first")
+    assert len(one.notes) == 1
 
 
 def test_daemons_that_differ_do_not_wait_for_each_other(newest_server: Server) -> None:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.e2e.conftest import TOKEN, shape
 from tests.fix_daemon import Cli
 from tests.fix_endpoint import Answer, Endpoint
+from tests.fix_proxy import DELAY, PASS, Proxy
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
@@ -103,17 +105,40 @@ def test_each_database_keeps_its_own_interval(cli: Cli, multi: Multi, db: Databa
 
 
 def test_cycles_lie_on_a_grid_and_skip_what_they_miss(
-    cli: Cli, single: Single, db: Database, endpoint: Endpoint
+    cli: Cli, single: Single, db: Database, endpoint: Endpoint, make_proxy: Callable[..., Proxy]
 ) -> None:
-    endpoint.script([Answer(), Answer(wait_s=2.5)])
-    daemon = cli.start("daemon", env=single(db.dsn))
-    endpoint.wait_for(4)
-    first, second, third, fourth = (request.at for request in endpoint.requests[:4])
-    assert second - first == pytest.approx(1, abs=0.4)
-    assert third - first == pytest.approx(4, abs=0.4), "two slots were missed, and not made up for"
-    assert fourth - third == pytest.approx(1, abs=0.4)
+    proxy = make_proxy(db.server.port)
+    daemon = cli.start("daemon", env=single(proxy.dsn(db.dsn)))
+    endpoint.wait_for(1)
+    proxy.does(DELAY, delay_s=0.15)  # every piece: the collection takes longer than its interval
+    endpoint.wait_for(2)
+    proxy.does(PASS)
+    taken = endpoint.wait_for_snapshots(5)
+    first, _, *late = (datetime.fromisoformat(one["collected_at"].replace("Z", "+00:00")).timestamp() for one in taken)
+    assert late[0] - first >= 3 - 0.4, "a slot was missed, and not made up for"
+    for at in late:
+        assert (at - first + 0.4) % 1 < 0.8
+    assert late == sorted(set(late))
     daemon.send()
     assert daemon.finish().returncode == 0
+
+
+def test_an_endpoint_that_says_nothing_holds_up_no_cycle(
+    cli: Cli, multi: Multi, db: Database, endpoint: Endpoint
+) -> None:
+    multi({"production": {"dsn": db.dsn, "interval": 1}}, request_timeout=60)
+    endpoint.script([Answer(wait_s=6)])
+    daemon = cli.start("daemon")
+    for number in (2, 3, 4):
+        daemon.wait_for_line(
+            rf"Collecting #{number}\.\.\. uploading\.\.\. ✗ .* the snapshot before it is still on its way"
+        )
+    assert endpoint.requests[0].json["snapshot_id"] not in [one["snapshot_id"] for one in endpoint.snapshots[1:]]
+    daemon.wait_for_line(r"Collecting #1\.\.\. uploading\.\.\. ✓")
+    daemon.send()
+    lines = daemon.finish().stdout
+    taken = [snapshot["snapshot_id"] for snapshot in endpoint.snapshots]
+    assert len(set(taken)) == len(taken) == len(re.findall(r"Collecting #", lines))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -180,7 +205,7 @@ def test_a_statement_that_is_at_work_when_time_is_up_ends_on_the_server_too(
 def test_retries_are_logged_and_what_fails_goes_out_later_oldest_first(
     cli: Cli, multi: Multi, db: Database, endpoint: Endpoint
 ) -> None:
-    multi({"production": {"dsn": db.dsn, "interval": 1}})
+    multi({"production": {"dsn": db.dsn, "interval": 60}})
     endpoint.script([503, (500, {}, ""), (429, {"Retry-After": "2"}, ""), 503])
     daemon = cli.start("daemon")
     daemon.wait_for_line("delivered from the spool, 0 left")
