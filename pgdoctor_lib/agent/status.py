@@ -60,7 +60,7 @@ class DatabaseStatus:
         if self.standing_by:
             remarks.append("standing by: another daemon collects it")
         if self.alone:
-            remarks.append("collected whatever other daemons do, for there is no lease: the log says why")
+            remarks.append("no lease: every daemon collects it")
         if self.last_error and self.last_cycle is not None:
             remarks.append(f"last cycle {_span(now - self.last_cycle)} ago: {self.last_error}")
         if self.overdue(now):

@@ -35,8 +35,7 @@ def test_status_lines() -> None:
         "  late: last delivered 3 min ago, next cycle in 55 s (last cycle 5 s ago: upload failed: 503; "
         "overdue: no delivery for 3 intervals)",
         "  reserve: nothing delivered yet, next cycle in 48 s (standing by: another daemon collects it)",
-        "  lone: last delivered 12 s ago, next cycle in 48 s (collected whatever other daemons do, for there is no lease: "
-        "the log says why)",
+        "  lone: last delivered 12 s ago, next cycle in 48 s (no lease: every daemon collects it)",
         "  new\\x1b[31m: nothing delivered yet, cycle at work",
         "  in the spool, to be delivered: 24",
         "  given up since the start: 3",
