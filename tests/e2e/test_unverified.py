@@ -1,4 +1,4 @@
-"""An endpoint whose certificate does not verify: told at once, kept, delivered when the authority is known."""
+"""An endpoint whose certificate does not verify: told at once, kept, and delivered once its authority is known."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
