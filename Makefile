@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST_ARGS ?=
+# Most tests wait: for a cycle, a time-out, a signal's end. PARALLEL= runs them one after the other.
+PARALLEL ?= -n 4 --dist loadfile
 
 .PHONY: help demo test test-quick faults check bench smoke clean postgres postgres-quick
 
@@ -21,10 +23,10 @@ demo: $(VENV)/.demo ## The whole product on this machine: a PostgreSQL, the daem
 	@exec $(BIN)/python pgdoctor.py demo
 
 test: $(VENV)/.dev postgres ## The whole suite, on PostgreSQL 12 to 18 (PYTEST_ARGS=… goes to pytest)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-quick: $(VENV)/.dev postgres-quick ## The suite on PostgreSQL 12, 15 and 18
-	$(BIN)/python -m pytest --majors 12,15,18 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --majors 12,15,18 $(PYTEST_ARGS)
 
 faults: $(VENV)/.dev postgres-quick ## Every fault in full, with its figures: docs/reliability.md (about an hour)
 	$(BIN)/python -m pytest tests/faults --full --majors 12,15,18 $(PYTEST_ARGS)

@@ -39,6 +39,7 @@ setup(
         "dev": [
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
+            "pytest-xdist>=3.6,<4",
             "hypothesis>=6.151,<7",
             "trustme>=1.1,<2",
             "jsonschema>=4.20,<5",

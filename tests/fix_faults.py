@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-_figures: list[tuple[str, str]] = []
+_FIGURE = "figure"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,10 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _figures:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    figures = [line for report in reports for key, line in report.user_properties if key == _FIGURE]
+    if figures:
         terminalreporter.section("figures")
-        for promise, value in _figures:
-            terminalreporter.write_line(f"{promise}: {value}")
+        terminalreporter.write_line("\n".join(figures))
 
 
 @pytest.fixture
@@ -45,6 +46,6 @@ def amount(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
 
 
 @pytest.fixture
-def figure() -> Callable[[str, str], None]:
+def figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`figure("kill -9 at random", "500 kills, 0 lost")`: a line of the summary, as docs/reliability.md has it."""
-    return lambda promise, value: _figures.append((promise, value))
+    return lambda promise, value: request.node.user_properties.append((_FIGURE, f"{promise}: {value}"))

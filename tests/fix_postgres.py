@@ -6,6 +6,7 @@ Fixtures: `server` (each major in turn), `newest_server`, `oldest_server`, `fres
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ from tests.waiting import wait_for
 
 _PROGRAMS = installed()
 _running: dict[int, Server] = {}
-_missed: dict[int, int] = {}
+_MISSING = re.compile(r"PostgreSQL (\d+) is not available")
 _SPEC = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*(\d+)\s*")
 
 
@@ -29,7 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", 'pg(spec): PostgreSQL majors that the test is for, such as ">= 14" or ">= 13, < 17"'
     )
-    sweep()
+    if not hasattr(config, "workerinput"):  # of several processes (pytest-xdist) the first, before the others start
+        sweep()
 
 
 def pytest_unconfigure() -> None:
@@ -42,7 +44,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for major, tests in sorted(_missed.items()):
+    skipped = (str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    missed = Counter(found[1] for why in skipped if (found := _MISSING.search(why)))
+    for major, tests in sorted(missed.items()):
         line = f"PostgreSQL {major} is NOT AVAILABLE: {tests} tests did not run on it; see tests/postgres/fetch.py"
         terminalreporter.write_line(line, red=True, bold=True)
 
@@ -180,7 +184,6 @@ def _only(request: pytest.FixtureRequest, major: int) -> int:
 
 def _programs(major: int) -> str:
     if major not in _PROGRAMS:
-        _missed[major] = _missed.get(major, 0) + 1
         _not_available(major)
     return str(_PROGRAMS[major])
 

@@ -27,10 +27,10 @@ class Drain:
         way: Callable[[], Way],
         clock: Clock,
         note: Callable[..., None],
-        changed: Callable[[], None],
+        arrived: Callable[[str], None],
     ) -> None:
         self._store, self._way, self._clock = store, way, clock
-        self._note, self._changed = note, changed
+        self._note, self._arrived = note, arrived
         self._after = ""  # the last one passed over
         self._passed_over_at = 0.0
         self._wake = Event()
@@ -85,7 +85,7 @@ class Drain:
                 self._pass_over(parcel)
             return 0
         else:
-            self._changed()
+            self._arrived(parcel.name)
             return 1
         return 0
 

@@ -100,9 +100,9 @@ class Leader:
         """Give a sign of life, or try to get in. Seconds from `now` until the next look."""
         if self._lease:
             try:
+                self._renew(self._lease)
                 if now >= self._look_again_at:
                     self._try_first_door(now)
-                self._renew(self._lease)
                 return self._beat_s
             except (DatabaseError, DeadlineExceeded):
                 pass  # why does not matter: what counts is whether we get in again
@@ -117,16 +117,17 @@ class Leader:
             return self._alone(error, max(self._beat_s, _AGAIN_S))
 
     def _try_first_door(self, now: float) -> None:
-        """Where the first database lets us in by now, the lease is there; the one at hand is kept until then."""
-        limit_s = self._beat_s / 2  # the next sign of life is due
+        """Where the first database lets us in by now, within a beat, the lease moves there."""
         self._look_again_at = now + _SECOND_BEST_S
         try:
-            with deadline(limit_s, "the lease"):
-                first = Lease.open(self._doors[0], self._key, self._lasts_s, limit_s)
+            with deadline(self._beat_s, "the lease"):
+                first = Lease.open(self._doors[0], self._key, self._lasts_s, self._beat_s)
         except (DatabaseError, DeadlineExceeded):
             return
-        self._drop()
+        if self._lease:
+            self._lease.close()
         self._lease, self._look_again_at = first, math.inf
+        self._renew(first)
 
     def _enter(self, limit_s: float, now: float) -> float:
         """A session with the first database that lets us in; the first one's error where none does."""
@@ -148,7 +149,13 @@ class Leader:
 
     def _renew(self, lease: Lease) -> None:
         limit_s = min(self._lasts_s, _ANSWER_S)
-        if not lease.held and self._is_busy() and self._seen_free < _MODEST_LOOKS and lease.is_free(limit_s):
+        if (
+            not lease.held
+            and not self.leads()
+            and self._is_busy()
+            and self._seen_free < _MODEST_LOOKS
+            and lease.is_free(limit_s)
+        ):
             self._seen_free += 1
             return
         self._seen_free = 0

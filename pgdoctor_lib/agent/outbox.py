@@ -1,8 +1,8 @@
 """What waits for the endpoint: on disk before it is on the wire, in memory only while the disk fails.
 
-A fresh snapshot goes out in its own cycle, as long as the endpoint takes any: one circuit (deliver/circuit.py) knows
-that for all databases. What stays behind is delivered by one greenlet (drain.py), oldest first, which also finds out
-when the endpoint is back. store.py keeps the snapshots, way.py is the way to the endpoint.
+A fresh snapshot goes out at the end of its cycle, as long as the endpoint takes any: one circuit (deliver/circuit.py)
+knows that for all databases. What stays behind is delivered by one greenlet (drain.py), oldest first, which also finds
+out when the endpoint is back. store.py keeps the snapshots, way.py is the way to the endpoint.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from pgdoctor_lib.config import Endpoint, Spool
 from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.deliver.upload import OnRetry
+from pgdoctor_lib.errors import DeliveryError
 from pgdoctor_lib.snapshot import Sealed
 from pgdoctor_lib.units import counted
 
@@ -24,7 +25,8 @@ from pgdoctor_lib.units import counted
 class Outbox:
     """Keeps, delivers and drains. `note(text, level=…)` tells what is worth a line of its own.
 
-    `changed()` is called when less waits than before. `shared_ids`: other agents send the same snapshots' ids.
+    `arrived(name)` is called when the endpoint took one of this database that had waited.
+    `shared_ids`: other agents send the same snapshots' ids.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class Outbox:
         spool: Spool,
         clock: Clock,
         note: Callable[..., None],
-        changed: Callable[[], None],
+        arrived: Callable[[str], None],
         *,
         shared_ids: bool = False,
     ) -> None:
@@ -42,7 +44,7 @@ class Outbox:
         self._places = BoundedSemaphore(MAX_AT_ONCE)
         self._way = self._way_to(endpoint)
         self._store = Store(spool, clock, note)
-        self._drain = Drain(self._store, lambda: self._way, clock, note, changed)
+        self._drain = Drain(self._store, lambda: self._way, clock, note, arrived)
 
     @property
     def waiting(self) -> int:
@@ -76,9 +78,13 @@ class Outbox:
         """
         try:
             with self._store.custody(parcel):
-                return self._way.send(parcel, on_retry)
-        finally:
-            self._drain.wake()  # there may be something to try now, or a pause that it does not know of
+                receipt = self._way.send(parcel, on_retry)
+        except DeliveryError:
+            if self._way.circuit.is_open:
+                self._drain.wake()  # it may sleep for longer than the circuit's pause
+            raise
+        self._drain.wake()
+        return receipt
 
     def leave(self, parcel: Parcel) -> None:
         """Let it wait with the others, which are delivered as soon as the endpoint takes them."""

@@ -82,7 +82,8 @@ class Output:
     def finish(self, line: "CycleLine", text: str) -> None:
         """The outcome: the rest of a line that grew, else the whole line."""
         grew = self._open_line is line
-        self._open_line = None
+        if grew:
+            self._open_line = None
         self.write(f"{text}\n" if grew else f"{line.text}{text}\n")
 
     def prefix(self, wall: float, target: Target | None) -> str:
@@ -152,6 +153,11 @@ class CycleLine:
             f"Retry attempt {attempt}/{attempts} in {format_duration(wait_s)}: {cause}", self._target, level="warning"
         )
 
+    def left(self) -> None:
+        """It waits for the one before it."""
+        text = "kept, to follow the one before it"
+        self._done(f" {text}", ok=False, level="info", kept=True)
+
     def delivered(self, receipt_id: str | None) -> None:
         """The endpoint has it."""
         shown = one_line(receipt_id, 100) if receipt_id else None
@@ -164,16 +170,16 @@ class CycleLine:
         return text
 
     def failed(self, what: str, cause: str) -> str:
-        """`what`: "collection failed" or "upload failed"; `cause`: the shortest true one. Returns both, as shown."""
+        """`what`: "collection failed", "upload failed" and the like; `cause`: the shortest true one. Returns both."""
         text = f"{what}: {one_line(cause)}"
         if self._number:
             self._done(f" ✗ {text}", ok=False, error=text)
         return text
 
-    def _done(self, text: str, *, ok: bool, **fields: object) -> None:
+    def _done(self, text: str, *, ok: bool, level: str = "", **fields: object) -> None:
         if self._output.json:
             self._output.event(
-                "cycle", level="info" if ok else "error", at=self._started_at,
+                "cycle", level=level or ("info" if ok else "error"), at=self._started_at,
                 database=self._target.name, cycle=self._number, ok=ok, **fields,
             )  # fmt: skip
         else:

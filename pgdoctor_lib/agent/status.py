@@ -19,9 +19,9 @@ PATIENCE_INTERVALS = 3  # without a delivery for so long, a database counts as o
 class DatabaseStatus:
     """One database. Times in seconds of the monotonic clock, which this machine's processes share; None: not yet.
 
-    `since`: watched, by this daemon, since then; `last_cycle`: when the last one ended; `last_error`: what it, or the
-    last delivery, failed with, on one line, None where all went well; `standing_by`: another daemon collects it;
-    `alone`: no lease can be had, so that every daemon collects it.
+    `since`: watched, by this daemon, since then; `last_cycle`: when the last one ended; `cycle_error`, `upload_error`:
+    what the last cycle, and the last delivery, failed with, on one line, None where it went well; `standing_by`:
+    another daemon collects it; `alone`: no lease can be had, so that every daemon collects it.
     """
 
     name: str
@@ -30,7 +30,8 @@ class DatabaseStatus:
     last_cycle: float | None = None
     last_delivered: float | None = None
     next_due: float | None = None
-    last_error: str | None = None
+    cycle_error: str | None = None
+    upload_error: str | None = None
     standing_by: bool = False
     alone: bool = False
 
@@ -52,8 +53,10 @@ class DatabaseStatus:
 
     def as_json(self, now: float, wall: float) -> dict[str, Any]:
         """The same for programs; times in epoch seconds, `wall` being now."""
-        told = {**asdict(self), "overdue": self.overdue(now)}
-        return {**told, **{key: None if told[key] is None else wall - (now - told[key]) for key in _TIMES}}
+        told = asdict(self)
+        errors = told.pop("cycle_error"), told.pop("upload_error")
+        times = {key: None if told[key] is None else round(wall - (now - told[key]), 1) for key in _TIMES}
+        return {**told, **times, "last_error": errors[0] or errors[1], "overdue": self.overdue(now)}
 
     def _remarks(self, now: float) -> list[str]:
         remarks = []
@@ -61,8 +64,10 @@ class DatabaseStatus:
             remarks.append("standing by: another daemon collects it")
         if self.alone:
             remarks.append("no lease: every daemon collects it")
-        if self.last_error and self.last_cycle is not None:
-            remarks.append(f"last cycle {_span(now - self.last_cycle)} ago: {self.last_error}")
+        if self.cycle_error and self.last_cycle is not None:
+            remarks.append(f"last cycle {_span(now - self.last_cycle)} ago: {self.cycle_error}")
+        if self.upload_error:
+            remarks.append(self.upload_error)
         if self.overdue(now):
             remarks.append(f"overdue: no delivery for {PATIENCE_INTERVALS} intervals")
         return remarks
@@ -74,7 +79,6 @@ class Status:
 
     `spooled`: snapshots that the endpoint has not taken yet, of all databases; `dropped`: those given up since the
     start. `reloads`: how often the configuration was read anew; `reload_error`: why the last time changed nothing.
-    `now` is the monotonic clock's.
     """
 
     pid: int

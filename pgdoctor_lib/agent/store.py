@@ -123,7 +123,7 @@ class Store:
     def close(self) -> None:
         """Finish what is being written, let go of the folder; say what is left, and what was lost."""
         gevent.joinall(list(self._writing), timeout=_LAST_WRITES_S)
-        self._in_hand.clear()  # whoever had one is gone
+        self._in_hand.clear()  # whoever had one was ended before
         gevent.spawn(self._rescue).join(timeout=_LAST_WRITES_S)
         self.tell_losses(last=True)
         if self._memory:
@@ -176,7 +176,7 @@ class Store:
                 return
             finally:
                 self._in_hand.discard(key)
-            del self._memory[key]
+            self._memory.pop(key, None)
             self._folder.release(parcel)
 
     def _disk_is(self, works: bool, text: str) -> None:

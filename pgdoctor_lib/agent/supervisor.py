@@ -52,10 +52,10 @@ class Supervisor:
         self._output = Output(config, log_format, clock.wall)
         assert config.endpoint is not None
         self._outbox = Outbox(
-            config.endpoint, config.spool, clock, self._output.note, self._news.set, shared_ids=config.ha
+            config.endpoint, config.spool, clock, self._output.note, self._on_arrival, shared_ids=config.ha
         )
         self._watchdog = Watchdog(log_format)
-        self._shared = Shared(clock, self._output, self._outbox, self._news.set, config.cycle_timeout_s)
+        self._shared = Shared(clock, self._output, self._outbox, self._news.set, self._on_death, config.cycle_timeout_s)
         if config.ha:
             self._shared.leaders = Leaders(clock, self._output.note, self._on_death, self._is_busy_at)
         self._watches: dict[str, Watch] = {}
@@ -102,6 +102,12 @@ class Supervisor:
         after = [before for before in self._leaving if before.target.name == target.name]
         watch.start(after).link_exception(self._on_death)
 
+    def _on_arrival(self, name: str) -> None:
+        """The endpoint took one that waited."""
+        if watch := self._watches.get(name):
+            watch.arrived()
+        self._news.set()
+
     def _is_busy_at(self, hosts: tuple[Host, ...]) -> bool:
         """Whether a cycle is under way there."""
         watches = [*self._watches.values(), *self._leaving]
@@ -128,9 +134,10 @@ class Supervisor:
         joined = gevent.spawn(self._join, loops)
         waited_for: list[Any] = [joined, self._stop_now]
         gevent.wait(waited_for, timeout=self._config.shutdown_timeout_s, count=1)
-        left = [joined, *loops, *self._shared.deliveries, *others]
+        left = [joined, *loops, *others]
         gevent.killall(left, block=False)
         gevent.joinall(left, timeout=_CANCEL_S)  # killall's own timeout would raise
+        self._shared.deliveries.kill(timeout=_CANCEL_S)  # the last: a loop may have begun one at its end
         self._outbox.close()
         if self._status_file:
             self._status_file.remove()
@@ -139,7 +146,7 @@ class Supervisor:
 
     def _join(self, loops: "list[Greenlet]") -> None:
         gevent.joinall(loops)
-        self._shared.deliveries.join()  # a cycle's begins at its end
+        self._shared.deliveries.join()
 
     def _reload_forever(self) -> None:
         """At each SIGHUP read the configuration anew. Where that makes no sense, the old one stays in force."""

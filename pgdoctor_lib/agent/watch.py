@@ -20,9 +20,8 @@ from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.dsn import Host
-from pgdoctor_lib.deliver.circuit import Held
 from pgdoctor_lib.deliver.parcel import Parcel
-from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, PGDoctorError
+from pgdoctor_lib.errors import PGDoctorError
 from pgdoctor_lib.snapshot import CollectorError
 
 if TYPE_CHECKING:
@@ -31,15 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Shared:
-    """What all databases' greenlets work with. `news()` is called when a status changed.
+    """What all databases' greenlets work with.
 
-    `leaders`: who collects, where several daemons share the work, else None. `deliveries`: the greenlets at them.
+    `news()` is called when a status changed, `on_death` when a greenlet died of an exception, which is a bug.
+    `leaders`: who collects, where several daemons share the work, else None. `deliveries`: greenlets, one each.
     """
 
     clock: Clock
     output: Output
     outbox: Outbox
     news: Callable[[], None]
+    on_death: "Callable[[Greenlet], None]"
     cycle_timeout_s: float
     leaders: Leaders | None = None
     deliveries: Group = field(default_factory=Group)
@@ -52,7 +53,7 @@ class Shared:
 
 
 class Watch:
-    """Watches `target` from `start()` until `leave()`, after which no cycle begins. `at_work`: at the server, now."""
+    """Watches `target` from `start()` until `leave()`, after which no cycle begins. `at_work`: in a cycle."""
 
     def __init__(self, target: Target, shared: Shared) -> None:
         self.target = target
@@ -98,10 +99,9 @@ class Watch:
         while not self._leaving:
             slot = slots.take(clock.wall())
             leads = leaders.leads(self.target)
-            self._tell(standing_by=not leads, alone=leaders.role(self.target) == "alone")
-            if not leads:
-                self._tell(since=clock.monotonic())
-            elif not self._shared.outbox.has(slot.snapshot_id):
+            seen = {} if leads else {"since": clock.monotonic()}
+            self._tell(standing_by=not leads, alone=leaders.role(self.target) == "alone", **seen)
+            if leads and not self._shared.outbox.has(slot.snapshot_id):
                 self._cycle_once(slot)
                 self._tell(last_cycle=clock.monotonic())
             self._pause(slots.until_next(clock.wall()))
@@ -112,51 +112,53 @@ class Watch:
             gevent.sleep(wait_s)
 
     def _cycle_once(self, slot: Slot | None = None) -> None:
-        line = CycleLine(self._shared.output, self._shared.numbers, self.target, self._shared.clock.wall)
+        shared = self._shared
+        line = CycleLine(shared.output, shared.numbers, self.target, shared.clock.wall)
+        place, snapshot_id = self._admitted(), slot.snapshot_id if slot else None
         try:
-            with self._outcome(line):
-                parcel = self._collect(line, slot.snapshot_id if slot else None)
+            with self._border(line, "collection failed", "cycle_error"):
+                parcel = cycle.run(
+                    self.target, place, shared.cycle_timeout_s, shared.clock, shared.outbox, line, snapshot_id
+                )
                 self._send(parcel, line)
         finally:
             self.at_work = False
-
-    def _collect(self, line: CycleLine, snapshot_id: str | None) -> Parcel:
-        shared = self._shared
-        try:
-            return cycle.run(
-                self.target, self._admitted(), shared.cycle_timeout_s, shared.clock, shared.outbox, line, snapshot_id
-            )
-        finally:
-            if line.errors is not None:
-                self._tell_errors(line.errors)
+        if line.errors is not None:
+            self._tell_errors(line.errors)
 
     def _send(self, parcel: Parcel, line: CycleLine) -> None:
-        """Deliver beside the next cycle, which waits for no endpoint."""
-        if self._sending:
+        """Deliver it beside the next cycle, which waits for no endpoint; one at a time."""
+        if self._sending is None or self._sending.dead:
+            self._sending = self._shared.deliveries.spawn(self._deliver, parcel, line)
+            self._sending.link_exception(self._shared.on_death)
+        else:
             self._shared.outbox.leave(parcel)
-            raise Held("the snapshot before it is still on its way (kept, and sent as soon as the endpoint takes it)")
-        self._sending = self._shared.deliveries.spawn(self._deliver, parcel, line)
+            line.left()
 
     def _deliver(self, parcel: Parcel, line: CycleLine) -> None:
-        with self._outcome(line):
+        with self._border(line, "upload failed", "upload_error"):
             receipt = self._shared.outbox.deliver(parcel, line.retry)
             line.delivered(receipt.id)
-            self._tell(last_error=None, last_delivered=self._shared.clock.monotonic())
+            self._tell(last_delivered=self._shared.clock.monotonic())
+
+    def arrived(self) -> None:
+        """The endpoint took one that had waited."""
+        self._tell(last_delivered=self._shared.clock.monotonic(), upload_error=None)
 
     @contextmanager
-    def _outcome(self, line: CycleLine) -> Iterator[None]:
-        """The border of a cycle, and of a delivery: nothing that is raised within ends the greenlet."""
+    def _border(self, line: CycleLine, what: str, status_key: str) -> Iterator[None]:
+        """What goes wrong in a cycle, or in a delivery, is told as `what`, and costs no more than that."""
+        text = None
         try:
             yield
-        except (DatabaseError, DeadlineExceeded) as error:
-            self._tell(last_error=line.failed("collection failed", str(error)))
         except PGDoctorError as error:
-            self._tell(last_error=line.failed("upload failed", str(error)))
+            text = line.failed(what, str(error))
         except gevent.GreenletExit:
-            line.failed("cycle cancelled", "the daemon is stopping")
+            line.failed(what, "the daemon is stopping")
             raise
         except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
-            self._tell(last_error=line.broken(error))
+            text = line.broken(error)
+        self._tell(**{status_key: text})
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

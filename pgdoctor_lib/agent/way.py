@@ -12,7 +12,7 @@ from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.circuit import Circuit, Held
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.deliver.upload import DICE, OnRetry, Uploader, with_retries
-from pgdoctor_lib.errors import DeliveryError
+from pgdoctor_lib.errors import DeliveryError, Retryable
 
 MAX_AT_ONCE = 8
 
@@ -28,7 +28,7 @@ class Way:
         self._uploader = Uploader(endpoint, clock, shared_ids=shared_ids)
 
     def send(self, parcel: Parcel, on_retry: OnRetry) -> Receipt:
-        """Deliver a cycle's snapshot, with retries. `Held` where that is no use now, or nobody gets a place."""
+        """Deliver a fresh snapshot, with retries. `Held` where that is no use now, or nobody gets a place."""
         self.circuit.admit()
         attempts = itertools.count()
 
@@ -36,7 +36,11 @@ class Way:
             with self._place():
                 if next(attempts) == 0:
                     self.circuit.admit()  # again: it may have waited for its place
-                return self._uploader.post(parcel)
+                try:
+                    return self._uploader.post(parcel)
+                except Retryable as error:
+                    self.circuit.heed(error)
+                    raise
 
         try:
             receipt = with_retries(attempt, on_retry, self._clock)

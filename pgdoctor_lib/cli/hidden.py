@@ -9,10 +9,11 @@ from pgdoctor_lib.errors import ConfigError
 
 
 def hide_password(dsn: str) -> None:
-    """Where `dsn`, an argument of this process, has a password: begin anew without it, with it in `PGPASSWORD`.
+    """Where `dsn`, an argument of this process, has a `password`: begin anew without it, with it in `PGPASSWORD`.
 
     The same process goes on (PID, standard streams, exit status) by the same command line, the one argument apart. An
-    environment is readable by its own user and root only. What remains is the moment until here: tenths of a second.
+    environment is readable by its own user and root only. What remains is the moment until here: tenths of a second;
+    and for good `sslpassword` and `options`, for which libpq has no variable of that kind.
     """
     try:
         parted = without_password(dsn)

@@ -84,7 +84,7 @@ class Dsn:
 
     params: dict[str, str]
     hosts: tuple[Host, ...]
-    secrets: dict[str, Secret] = field(default_factory=dict, repr=False)
+    secrets: dict[str, Secret] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, environ: Mapping[str, str]) -> "Dsn":

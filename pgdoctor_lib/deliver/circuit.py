@@ -1,6 +1,6 @@
 """One circuit for the endpoint, whatever the number of databases: who may try, and when. Pure state.
 
-Closed: cycles deliver. Open: they keep what they have, and only what waits is tried, one at a time,
+Closed: fresh snapshots are delivered. Open: cycles keep what they have, and only what waits is tried, one at a time,
 after pauses that grow. What a single snapshot alone may have brought about opens nothing.
 """
 
@@ -41,7 +41,7 @@ class Circuit:
         return max(0.0, max(self._next_try, self._asked_until) - self._monotonic())
 
     def admit(self) -> None:
-        """Let a cycle deliver. `Held` while the circuit is open: why, and when something is tried next."""
+        """Let a fresh snapshot through. `Held` while the circuit is open: why, and when something is tried next."""
         if self._cause:
             raise Held(f"{self._cause} (kept; next try in {max(1, math.ceil(self.wait_s))} s)")
 
@@ -52,8 +52,13 @@ class Circuit:
         self._bad.clear()
         self._next_try = self._asked_until
 
+    def heed(self, error: Retryable) -> None:
+        """What waits is to wait for as long as the endpoint asked for."""
+        if error.retry_after_s:
+            self._asked_until = self._monotonic() + error.retry_after_s * (1 + JITTER * self._dice())
+
     def failed(self, snapshot_id: str, error: DeliveryError) -> None:
-        """A cycle's delivery failed, its retries too."""
+        """A fresh snapshot's delivery failed, its retries too."""
         if isinstance(error, Refused | Held) or self._cause or not self._counts(snapshot_id, error):
             return
         self._cause = str(error)
@@ -83,8 +88,8 @@ class Circuit:
         length_s = min(FIRST_PAUSE_S * 2.0 ** min(self._pauses, 10), LONGEST_PAUSE_S)
         self._pauses += 1
         self._next_try = now + length_s * (1 - JITTER * self._dice())
-        if isinstance(error, Retryable) and error.retry_after_s:
-            self._asked_until = now + error.retry_after_s * (1 + JITTER * self._dice())
+        if isinstance(error, Retryable):
+            self.heed(error)
 
 
 def may_be_the_snapshot(error: DeliveryError) -> bool:

@@ -47,7 +47,7 @@ def open_outbox(endpoint: Endpoint, tmp_path: Path, notes: list[str], passed: Ti
     def make(max_bytes: int = 10_000_000, *, shared_ids: bool = False) -> Outbox:
         spool = Spool(str(tmp_path / "spool"), max_bytes, 3600)
         note = lambda text, **_: notes.append(text)  # noqa: E731
-        return Outbox(where(endpoint), spool, passed.clock, note, lambda: None, shared_ids=shared_ids)
+        return Outbox(where(endpoint), spool, passed.clock, note, lambda _name: None, shared_ids=shared_ids)
 
     return make
 
@@ -307,7 +307,7 @@ def test_another_token_is_tried_at_once(
     token.write_text("tok-wrong-1")
     spool = Spool(str(tmp_path / "spool"), 10_000_000, 3600)
     at = Where(endpoint.url, token_file=str(token), timeout_s=5)
-    outbox = Outbox(at, spool, passed.clock, lambda text, **_: notes.append(text), lambda: None)
+    outbox = Outbox(at, spool, passed.clock, lambda text, **_: notes.append(text), lambda _name: None)
     endpoint.default = Answer(401)
     assert failing(outbox) == "upload failed: 401 Unauthorized"
     assert re.fullmatch(r"upload failed: 401 Unauthorized \(kept; next try in [45] s\)", failing(outbox, 1))

@@ -22,8 +22,8 @@ def test_status_lines() -> None:
     told = status.Status(12345, 30.0, (
         database("production", last_cycle=988.0, last_delivered=988.0, next_due=1048.0),
         database("staging", interval_s=3600.0, last_cycle=940.0, last_delivered=1000.0 - 7300, next_due=1000.0 + 240,
-                 last_error="upload failed: 503"),
-        database("late", last_cycle=995.0, last_delivered=819.0, next_due=1055.0, last_error="upload failed: 503"),
+                 cycle_error="collection failed: timed out"),
+        database("late", last_cycle=995.0, last_delivered=819.0, next_due=1055.0, upload_error="upload failed: 503"),
         database("reserve", since=0.0, next_due=1048.0, standing_by=True),
         database("lone", last_delivered=988.0, next_due=1048.0, alone=True),
         database("new\x1b[31m", since=990.0),
@@ -31,8 +31,8 @@ def test_status_lines() -> None:
     assert told.lines(1000.0) == [
         "Daemon is running (PID: 12345)",
         "  production: last delivered 12 s ago, next cycle in 48 s",
-        "  staging: last delivered 2 h ago, next cycle in 4 min (last cycle 60 s ago: upload failed: 503)",
-        "  late: last delivered 3 min ago, next cycle in 55 s (last cycle 5 s ago: upload failed: 503; "
+        "  staging: last delivered 2 h ago, next cycle in 4 min (last cycle 60 s ago: collection failed: timed out)",
+        "  late: last delivered 3 min ago, next cycle in 55 s (upload failed: 503; "
         "overdue: no delivery for 3 intervals)",
         "  reserve: nothing delivered yet, next cycle in 48 s (standing by: another daemon collects it)",
         "  lone: last delivered 12 s ago, next cycle in 48 s (no lease: every daemon collects it)",
@@ -45,6 +45,7 @@ def test_status_lines() -> None:
     assert [each["overdue"] for each in document] == [False, False, True, False, False, False]
     assert document[0]["last_delivered"] == 5e8 - 12 and document[0]["next_due"] == 5e8 + 48
     assert document[-1]["last_delivered"] is None
+    assert [each["last_error"] for each in document[:3]] == [None, "collection failed: timed out", "upload failed: 503"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_status_lines() -> None:
         ({"last_delivered": 819.0}, True),
         ({"since": 820.0}, False),
         ({"since": 819.0}, True),
-        ({"last_delivered": 999.0, "last_error": "x"}, False),
+        ({"last_delivered": 999.0, "upload_error": "x"}, False),
         ({"last_delivered": 100.0, "standing_by": True}, False),
         ({"last_delivered": 100.0, "since": 900.0}, False),  # another daemon has collected it meanwhile
     ],

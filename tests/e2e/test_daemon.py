@@ -130,9 +130,7 @@ def test_an_endpoint_that_says_nothing_holds_up_no_cycle(
     endpoint.script([Answer(wait_s=6)])
     daemon = cli.start("daemon")
     for number in (2, 3, 4):
-        daemon.wait_for_line(
-            rf"Collecting #{number}\.\.\. uploading\.\.\. ✗ .* the snapshot before it is still on its way"
-        )
+        daemon.wait_for_line(rf"Collecting #{number}\.\.\. uploading\.\.\. kept, to follow the one before it")
     assert endpoint.requests[0].json["snapshot_id"] not in [one["snapshot_id"] for one in endpoint.snapshots[1:]]
     daemon.wait_for_line(r"Collecting #1\.\.\. uploading\.\.\. ✓")
     daemon.send()
@@ -335,7 +333,7 @@ def test_both_ways_in_are_patched(each_cli: Cli, single: Single, db: Database, e
         daemon.send()
         done = daemon.finish()
     assert done.returncode == 0
-    assert "[hung] Collecting #1... ✗ cycle cancelled: the daemon is stopping" in done.stdout
+    assert "[hung] Collecting #1... ✗ collection failed: the daemon is stopping" in done.stdout
 
 
 def test_json_lines(cli: Cli, multi: Multi, db: Database) -> None:

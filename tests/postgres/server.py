@@ -194,6 +194,11 @@ class Server:
         statement = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C'"
         self.sql(compose.SQL(statement).format(_name(name), _name(owner), compose.Literal(encoding)))
 
+    def forget_statements(self, name: str) -> None:
+        """Empty pg_stat_statements of what a database sent."""
+        self.sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements", dbname=name)
+        self.sql("SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = %s", (name,), dbname=name)
+
     def drop_database(self, name: str) -> None:
         """DROP DATABASE, whoever is in it."""
         self.sql("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
