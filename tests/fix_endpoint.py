@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.postgres.server import free_port
 from tests.waiting import wait_for
 
 
@@ -122,9 +123,16 @@ class Endpoint:
     def up(self) -> None:
         """Take requests (again)."""
         if not self._server:
-            self._server = _Server(self._port, self._tls, self)
+            self._server = self._opened()
             self._port = self._server.server_address[1]
             self._give_up_port()
+
+    def _opened(self) -> "_Server":
+        """At our port; at first one that no outgoing connection of somebody's takes while we are down."""
+        while not self._port:
+            with suppress(OSError):
+                return _Server(free_port(), self._tls, self)
+        return _Server(self._port, self._tls, self)
 
     def take(self, request: Request) -> Answer:
         """Record a request; its answer."""

@@ -7,11 +7,9 @@ out when the endpoint is back. store.py keeps the snapshots, way.py is the way t
 
 from collections.abc import Callable
 
-from gevent.lock import BoundedSemaphore
-
 from pgdoctor_lib.agent.drain import Drain
 from pgdoctor_lib.agent.store import Store
-from pgdoctor_lib.agent.way import MAX_AT_ONCE, Way
+from pgdoctor_lib.agent.way import Way
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Endpoint, Spool
 from pgdoctor_lib.deliver.answers import Receipt
@@ -41,7 +39,6 @@ class Outbox:
     ) -> None:
         self._endpoint, self._path, self._shared_ids = endpoint, spool.path, shared_ids
         self._clock, self._note = clock, note
-        self._places = BoundedSemaphore(MAX_AT_ONCE)
         self._way = self._way_to(endpoint)
         self._store = Store(spool, clock, note)
         self._drain = Drain(self._store, lambda: self._way, clock, note, arrived)
@@ -55,6 +52,11 @@ class Outbox:
     def dropped(self) -> int:
         """Snapshots given up since the start: no room on disk or in memory, or too old."""
         return self._store.dropped
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `deliver` would go out at once, as far as is known."""
+        return self._way.has_room
 
     def has(self, snapshot_id: str) -> bool:
         """Whether it is here, waiting or at work."""
@@ -96,7 +98,7 @@ class Outbox:
         self._drain.forever()
 
     def reconfigure(self, endpoint: Endpoint, spool: Spool) -> None:
-        """Another endpoint, token or certificate, and other bounds, from now on; deliveries at work finish as begun."""
+        """Another endpoint, token or certificate, and other bounds; an exchange at work goes on to its end."""
         if spool.path != self._path:
             self._note("spool.path changes at the next restart", level="warning")
         if endpoint != self._endpoint:
@@ -113,4 +115,4 @@ class Outbox:
         self._way.close()
 
     def _way_to(self, endpoint: Endpoint) -> Way:
-        return Way(endpoint, self._clock, self._places, shared_ids=self._shared_ids)
+        return Way(endpoint, self._clock, shared_ids=self._shared_ids)

@@ -155,8 +155,7 @@ class CycleLine:
 
     def left(self) -> None:
         """It waits for the one before it."""
-        text = "kept, to follow the one before it"
-        self._done(f" {text}", ok=False, level="info", kept=True)
+        self._done(" kept, to follow the one before it", ok=True, kept=True)
 
     def delivered(self, receipt_id: str | None) -> None:
         """The endpoint has it."""
@@ -176,10 +175,10 @@ class CycleLine:
             self._done(f" ✗ {text}", ok=False, error=text)
         return text
 
-    def _done(self, text: str, *, ok: bool, level: str = "", **fields: object) -> None:
+    def _done(self, text: str, *, ok: bool, **fields: object) -> None:
         if self._output.json:
             self._output.event(
-                "cycle", level=level or ("info" if ok else "error"), at=self._started_at,
+                "cycle", level="info" if ok else "error", at=self._started_at,
                 database=self._target.name, cycle=self._number, ok=ok, **fields,
             )  # fmt: skip
         else:

@@ -17,7 +17,7 @@ PATIENCE_INTERVALS = 3  # without a delivery for so long, a database counts as o
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """One database. Times in seconds of the monotonic clock, which this machine's processes share; None: not yet.
+    """One database. Times in seconds by `Clock.elapsed`, which this machine's processes share; None: not yet.
 
     `since`: watched, by this daemon, since then; `last_cycle`: when the last one ended; `cycle_error`, `upload_error`:
     what the last cycle, and the last delivery, failed with, on one line, None where it went well; `standing_by`:

@@ -57,12 +57,12 @@ class Watch:
 
     def __init__(self, target: Target, shared: Shared) -> None:
         self.target = target
-        self.status = DatabaseStatus(target.name, target.interval_s, since=shared.clock.monotonic())
+        self.status = DatabaseStatus(target.name, target.interval_s, since=shared.clock.elapsed())
         self.at_work = False
         self._shared = shared
         self._leaving = False
         self._told: tuple[str, ...] = ()
-        self._sending: Greenlet | None = None
+        self._sending: set[Greenlet] = set()
 
     def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":
         """Begin, once the cycles that those in `after` may be at are over."""
@@ -87,8 +87,8 @@ class Watch:
         start = clock.monotonic()
         while not self._leaving:
             self._cycle_once()
+            self._tell(last_cycle=clock.elapsed())
             now = clock.monotonic()
-            self._tell(last_cycle=now)
             self._pause(next_due(start, self.target.interval_s, now) - now)
 
     def _run_by_slots(self, leaders: Leaders) -> None:
@@ -99,15 +99,15 @@ class Watch:
         while not self._leaving:
             slot = slots.take(clock.wall())
             leads = leaders.leads(self.target)
-            seen = {} if leads else {"since": clock.monotonic()}
+            seen = {} if leads else {"since": clock.elapsed()}
             self._tell(standing_by=not leads, alone=leaders.role(self.target) == "alone", **seen)
             if leads and not self._shared.outbox.has(slot.snapshot_id):
                 self._cycle_once(slot)
-                self._tell(last_cycle=clock.monotonic())
+                self._tell(last_cycle=clock.elapsed())
             self._pause(slots.until_next(clock.wall()))
 
     def _pause(self, wait_s: float) -> None:
-        self._tell(next_due=self._shared.clock.monotonic() + wait_s)
+        self._tell(next_due=self._shared.clock.elapsed() + wait_s)
         if not self._leaving:
             gevent.sleep(wait_s)
 
@@ -127,23 +127,25 @@ class Watch:
             self._tell_errors(line.errors)
 
     def _send(self, parcel: Parcel, line: CycleLine) -> None:
-        """Deliver it beside the next cycle, which waits for no endpoint; one at a time."""
-        if self._sending is None or self._sending.dead:
-            self._sending = self._shared.deliveries.spawn(self._deliver, parcel, line)
-            self._sending.link_exception(self._shared.on_death)
-        else:
+        """Deliver it beside the next cycle, which waits for no endpoint; several at once only while all goes well."""
+        if self._sending and not self._shared.outbox.has_room:
             self._shared.outbox.leave(parcel)
             line.left()
+            return
+        spawned = self._shared.deliveries.spawn(self._deliver, parcel, line)
+        spawned.link_exception(self._shared.on_death)
+        self._sending.add(spawned)
+        spawned.link(self._sending.discard)
 
     def _deliver(self, parcel: Parcel, line: CycleLine) -> None:
         with self._border(line, "upload failed", "upload_error"):
             receipt = self._shared.outbox.deliver(parcel, line.retry)
             line.delivered(receipt.id)
-            self._tell(last_delivered=self._shared.clock.monotonic())
+            self._tell(last_delivered=self._shared.clock.elapsed())
 
     def arrived(self) -> None:
         """The endpoint took one that had waited."""
-        self._tell(last_delivered=self._shared.clock.monotonic(), upload_error=None)
+        self._tell(last_delivered=self._shared.clock.elapsed(), upload_error=None)
 
     @contextmanager
     def _border(self, line: CycleLine, what: str, status_key: str) -> Iterator[None]:
@@ -154,7 +156,7 @@ class Watch:
         except PGDoctorError as error:
             text = line.failed(what, str(error))
         except gevent.GreenletExit:
-            line.failed(what, "the daemon is stopping")
+            line.failed(what, "the daemon is stopping" + (" (kept)" if status_key == "upload_error" else ""))
             raise
         except Exception as error:  # noqa: BLE001 (a border: a bug costs this cycle, not the daemon)
             text = line.broken(error)

@@ -18,14 +18,21 @@ MAX_AT_ONCE = 8
 
 
 class Way:
-    """One endpoint, as it is configured now. `places`: how many exchanges there may be at once, over all databases."""
+    """One endpoint, as it is configured: at most `MAX_AT_ONCE` exchanges at once, of all databases."""
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, places: BoundedSemaphore, *, shared_ids: bool) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Clock, *, shared_ids: bool) -> None:
         self.circuit = Circuit(clock.monotonic, DICE)
         self._clock = clock
-        self._places = places
+        self._places = BoundedSemaphore(MAX_AT_ONCE)
+        self._retrying: set[str] = set()
+        self._is_closed = False
         self._patience_s = endpoint.timeout_s
         self._uploader = Uploader(endpoint, clock, shared_ids=shared_ids)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more goes out at once, and is no more of what fares badly."""
+        return not (self._places.locked() or self._retrying or self.circuit.is_open)
 
     def send(self, parcel: Parcel, on_retry: OnRetry) -> Receipt:
         """Deliver a fresh snapshot, with retries. `Held` where that is no use now, or nobody gets a place."""
@@ -39,6 +46,7 @@ class Way:
                 try:
                     return self._uploader.post(parcel)
                 except Retryable as error:
+                    self._retrying.add(parcel.snapshot_id)
                     self.circuit.heed(error)
                     raise
 
@@ -47,6 +55,8 @@ class Way:
         except DeliveryError as error:
             self.circuit.failed(parcel.snapshot_id, error)
             raise
+        finally:
+            self._retrying.discard(parcel.snapshot_id)
         self.circuit.delivered()
         return receipt
 
@@ -65,13 +75,17 @@ class Way:
         return self._uploader.files_changed()
 
     def close(self) -> None:
-        """Close the connections that are kept alive; an exchange at work goes on to its end."""
+        """Close the connections that are kept alive. An exchange at work goes on to its end; there is no other."""
+        self._is_closed = True
         self._uploader.close()
 
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._places.acquire(timeout=self._patience_s):
             raise Held(f"no turn within {self._patience_s:g} s: the endpoint is slow (kept; next try later)")
+        if self._is_closed:
+            self._places.release()
+            raise Held("the endpoint changed (kept, for the new one)")
         try:
             yield
         finally:

@@ -125,9 +125,10 @@ def _check(config: str | None) -> None:
 
 def _status(files: "Files", json: bool) -> int:
     from pgdoctor_lib.agent import background
+    from pgdoctor_lib.clock import SYSTEM
 
     found = background.ask(files)
-    now = time.monotonic()
+    now = SYSTEM.elapsed()
     if json:
         told = found.as_json(now, time.time()) if found else {}
         print(jsonlib.dumps({"running": found is not None, **told}))

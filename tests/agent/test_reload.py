@@ -122,6 +122,20 @@ def test_another_endpoint(here: Cli, db: Database, endpoint: Receiver) -> None:
     assert {request.headers["Authorization"] for request in endpoint.requests} == {"Bearer another-token"}
 
 
+def test_another_endpoint_waits_for_nothing_that_hangs_at_the_old_one(
+    here: Cli, db: Database, endpoint: Receiver, full_backlog: int
+) -> None:
+    rows = "".join(f"  - {{name: app{number}, dsn: '{db.dsn}', interval: 1}}\n" for number in range(10))
+    silent = f"http://127.0.0.1:{full_backlog}/"
+    text = f"endpoint: {silent}\ntoken: not-a-real-token\ndatabases:\n{rows}"
+    configure(here, text)
+    here.run("daemon", "start")
+    wait_for(lambda: "to follow the one before it" in log(here).read_text(), "nobody waits")
+    configure(here, text.replace(silent, endpoint.url))
+    check(here.run("daemon", "reload"), 0, r"Daemon reloaded.*\n")
+    endpoint.wait_for_snapshots(20, 25)  # request_timeout is 30 s
+
+
 def test_what_only_a_restart_can_change(here: Cli) -> None:
     here.run("daemon", "start")
     configure(here, CONFIG + "ha: true\nspool:\n  path: elsewhere\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import TOKEN, shape
-from tests.fix_daemon import Cli
+from tests.fix_daemon import Cli, Running
 from tests.fix_endpoint import Answer, Endpoint
 from tests.fix_proxy import DELAY, PASS, Proxy
 from tests.postgres.server import Database, Server
@@ -130,10 +130,29 @@ def test_an_endpoint_that_says_nothing_holds_up_no_cycle(
     endpoint.script([Answer(wait_s=6)])
     daemon = cli.start("daemon")
     for number in (2, 3, 4):
-        daemon.wait_for_line(rf"Collecting #{number}\.\.\. uploading\.\.\. kept, to follow the one before it")
-    assert endpoint.requests[0].json["snapshot_id"] not in [one["snapshot_id"] for one in endpoint.snapshots[1:]]
+        daemon.wait_for_line(rf"Collecting #{number}\.\.\. uploading\.\.\. ✓")
+    assert not re.search(r"#1\.\.\. ", daemon.output)
     daemon.wait_for_line(r"Collecting #1\.\.\. uploading\.\.\. ✓")
     daemon.send()
+    _all_delivered_once(daemon, endpoint)
+
+
+def test_what_is_collected_while_a_retry_waits_follows_and_the_endpoint_gets_its_pause(
+    cli: Cli, multi: Multi, db: Database, endpoint: Endpoint
+) -> None:
+    multi({"production": {"dsn": db.dsn, "interval": 1}})
+    endpoint.script([(503, {"Retry-After": "3"}, "")])
+    daemon = cli.start("daemon")
+    daemon.wait_for_line(r"Collecting #2\.\.\. uploading\.\.\. kept, to follow the one before it$")
+    daemon.wait_for_line(r"Collecting #1\.\.\. uploading\.\.\. ✓")
+    daemon.wait_for_line(r"delivered from the spool, 0 left")
+    first, second, *_ = endpoint.requests
+    assert second.at - first.at >= 3
+    daemon.send()
+    _all_delivered_once(daemon, endpoint)
+
+
+def _all_delivered_once(daemon: Running, endpoint: Endpoint) -> None:
     lines = daemon.finish().stdout
     taken = [snapshot["snapshot_id"] for snapshot in endpoint.snapshots]
     assert len(set(taken)) == len(taken) == len(re.findall(r"Collecting #", lines))

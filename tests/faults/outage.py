@@ -73,7 +73,9 @@ class Outage:
         self.lines: list[str] = []
         where = Endpoint(settings.url, token=Secret("tok-outage-1"), timeout_s=20)
         spool = Spool(settings.path, settings.max_bytes)
-        self.outbox = Outbox(where, spool, self.time.clock, lambda text, **_: self.lines.append(text), lambda: None)
+        self.outbox = Outbox(
+            where, spool, self.time.clock, lambda text, **_: self.lines.append(text), lambda _name: None
+        )
         self.noise = random.Random(1).randbytes(4 * settings.body_bytes).hex()
         self.sealed = 0
         self.failed = Path(f"{settings.path}.failed")  # in memory they would be most of what grows

@@ -55,7 +55,7 @@ class Server:
         self.data = folder / "data"
         self.socket_dir = str(folder)
         self.log = folder / "server.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.running = False
         self.used = False
         self.connections: list[Any] = []
@@ -367,7 +367,7 @@ def _name(name: str) -> compose.Identifier:
     return compose.Identifier(name)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody has, below the range from which the kernel takes those of outgoing connections."""
     while True:
         port = random.randrange(15000, 30000)
