@@ -254,7 +254,8 @@ def test_an_outage_loses_nothing_and_the_backlog_goes_out_in_order(
     lines = daemon.finish().stdout
     taken = [snapshot["snapshot_id"] for snapshot in endpoint.snapshots]
     assert taken[0] == endpoint.requests[0].json["snapshot_id"], "the oldest is what the endpoint is tried with"
-    assert taken == sorted(taken)
+    late = sorted(taken)[: lines.count("✗ upload failed")]
+    assert [each for each in taken if each in late] == late, "fresh ones may come in between"
     assert len(set(taken)) == len(taken) == len(re.findall(r"Collecting #", lines))
 
 
