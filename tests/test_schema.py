@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = json.loads((ROOT / "docs/snapshot.schema.json").read_text())
-COLUMNS = json.loads((ROOT / "tests/collectors/columns.json").read_text())
+COLUMNS = {each.stem: each.read_text().splitlines() for each in (ROOT / "tests/collectors/columns").glob("*.txt")}
 PAGE = (ROOT / "docs/snapshot.md").read_text()
 
 

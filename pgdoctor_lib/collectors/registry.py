@@ -38,9 +38,14 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".sql") for path in FOLDER.glob("*.sql")))
 
 
+def fits(name: str, facts: Facts) -> bool:
+    """Whether `<name>.sql` makes sense on this server."""
+    return query(name).fits(facts.has, in_recovery=facts.in_recovery)
+
+
 def sections(facts: Facts, query_text: QueryText) -> list[Asked]:
     """What the sections ask of this server."""
-    found = [name for name in names() if "." not in name and name not in _APART]
+    found = [name for name in names() if "." not in name and name not in _APART and fits(name, facts)]
     return [Asked(name, (_section(name, facts, texts.variables(query_text)),)) for name in found]
 
 

@@ -1,6 +1,6 @@
 """Loads the SQL files: a plain SELECT for the newest server, its metadata, and what differs on older ones.
 
-The first lines, up to one that is none, hold metadata, `-- key: value` (see `KEYS`). A line that ends in
+The first lines, up to one that is none, hold metadata, `-- key: value` (see `KEYS`, `MORE_KEYS`). A line that ends in
 a mark, `-- [pg >= 17]`, is kept only where the condition holds; a line that begins with one, `-- [pg < 17]`,
 is a comment to psql, and taken in where it holds. `:"name"` and `:'name'` stand for an identifier and a
 literal, quoted, as in psql. Marks and names are found by line and by pattern, not by parsing: no literal
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-KEYS = ("source", "scope", "rows", "needs", "variables")
+KEYS = ("source", "scope", "rows", "needs")
+MORE_KEYS = ("when", "role", "cadence", "counters", "about", "variables")
 _META = re.compile(r"--\s*([a-z]+):\s+(.+)")
 _CONDITION = r"--\s*\[(\w+ (?:>=|<) [0-9.]+)\]"
 _KEPT = re.compile(rf"(.*?\S)\s*{_CONDITION}\s*")
@@ -24,11 +25,21 @@ _VARIABLE = re.compile(r""":(["'])(\w+)\1""")
 
 @dataclass(frozen=True)
 class Query:
-    """One SQL file. `meta`: its metadata, by `KEYS` (`variables` only where used); `lines`: condition or "", text."""
+    """One SQL file. `meta`: its metadata; `lines`: condition or "", text.
+
+    `when`: conditions that must hold, with commas in between; `role`: "primary" or "standby" where it makes sense on
+    that kind of server alone; `cadence`: how often it is asked, in each cycle where it is missing.
+    """
 
     name: str
     meta: Mapping[str, str]
     lines: tuple[tuple[str, str], ...]
+
+    def fits(self, holds: Callable[[str], bool], *, in_recovery: bool) -> bool:
+        """Whether it makes sense on a server where `holds("pg >= 17")` tells what is true."""
+        conditions = self.meta["when"].split(",") if "when" in self.meta else ()
+        role = self.meta.get("role")
+        return all(map(holds, conditions)) and role in (None, "standby" if in_recovery else "primary")
 
     def sql(self, holds: Callable[[str], bool], **variables: str) -> str:
         """The statement for a server where `holds("pg >= 17")` tells what is true, comments left out."""
@@ -40,7 +51,7 @@ def load(path: Path) -> Query:
     """The query in the file `path`. ValueError says which line is wrong."""
     text = path.read_text(encoding="utf-8").splitlines()
     meta = {match[1]: match[2] for match in map(_META.fullmatch, takewhile(_META.fullmatch, text)) if match}
-    if not set(KEYS) - {"variables"} <= set(meta) <= set(KEYS):
+    if not set(KEYS) <= set(meta) <= {*KEYS, *MORE_KEYS}:
         raise ValueError(f"{path.name}: metadata is {', '.join(meta) or 'missing'}, and should be {', '.join(KEYS)}")
     lines = (_line(line, f"{path.name}:{number}") for number, line in enumerate(text, 1))
     return Query(path.name.removesuffix(".sql"), meta, tuple(filter(None, lines)))
