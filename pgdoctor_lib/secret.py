@@ -15,7 +15,9 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 _SHORTEST = 4  # a shorter value would mask harmless words; structure (URL, keyword) still masks it
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_known: dict[str, set[str]] = {}  # by the first characters: most texts hold none of these, and are done with
+_Forms = dict[str, set[str]]
+_known: _Forms = {}  # by the first characters: most texts hold none of these, and are done with
+_passing: dict[str, tuple[int, _Forms]] = {}  # by value: how many know it, and its forms
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):([^\s@]*)@")
 _KEY_PASSWORD = re.compile(r"(?i)\b(password|sslpassword|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)")
 _JSON_PASSWORD = re.compile(r'(?i)("(?:password|passwd|pwd|token|secret)"\s*:\s*)"(?:[^"\\]|\\.)*"')
@@ -31,6 +33,15 @@ class Secret(str):
     def __new__(cls, value: str) -> "Secret":
         """Make it, and have its value masked from now on."""
         remember(value)
+        return super().__new__(cls, value)
+
+    @classmethod
+    def passing(cls, value: str) -> "Secret":
+        """One of those that change for ever: its value is masked until `forget_passing` as often as this was called."""
+        count, forms = _passing.get(value, (0, {}))
+        if not count:
+            _add(value, forms)
+        _passing[value] = count + 1, forms
         return super().__new__(cls, value)
 
     def reveal(self) -> str:
@@ -57,17 +68,32 @@ def is_token(text: str) -> bool:
 
 def remember(value: str) -> None:
     """From now on `redact` masks this value, and the forms in which it may come back."""
-    if len(value) >= _SHORTEST and value not in _known.get(value[:_SHORTEST], ()):
+    if value not in _known.get(value[:_SHORTEST], ()):
+        _add(value, _known)
+
+
+def forget_passing(value: str) -> None:
+    """A secret made by `Secret.passing` is in use no more."""
+    count, forms = _passing.pop(value)
+    if count > 1:
+        _passing[value] = count - 1, forms
+
+
+def _add(value: str, forms: _Forms) -> None:
+    if len(value) >= _SHORTEST:
         for form in _forms(value):
             if len(form) >= _SHORTEST:
-                _known.setdefault(form[:_SHORTEST], set()).add(form)
+                forms.setdefault(form[:_SHORTEST], set()).add(form)
 
 
 def redact(text: str) -> str:
     """`text` with every known secret, and everything in a password's place, masked."""
     # A copy is made in one step: a reload, in a thread, may remember another secret meanwhile.
-    starts = {text[index : index + _SHORTEST] for index in range(len(text))} & _known.keys()
-    found = [form for start in starts for form in tuple(_known[start]) if form in text]
+    starts = {text[index : index + _SHORTEST] for index in range(len(text))}
+    tables = [_known, *(forms for _, forms in tuple(_passing.values()))]
+    found = [
+        form for table in tables for start in starts & table.keys() for form in tuple(table[start]) if form in text
+    ]
     for form in sorted(found, key=len, reverse=True):  # a secret may be a part of another
         text = text.replace(form, MASK)
     text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)

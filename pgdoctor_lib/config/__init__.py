@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.config.values import Discover
 from pgdoctor_lib.secret import Secret
 
 QueryText = Literal["full", "masked", "none"]
@@ -16,7 +17,10 @@ QueryText = Literal["full", "masked", "none"]
 
 @dataclass(frozen=True)
 class Target:
-    """One configured database. `interval_s` in seconds; `limit`: top queries in a snapshot."""
+    """One configured database. `interval_s` in seconds; `limit`: top queries in a snapshot.
+
+    With `discover` it is none itself: it stands for databases of its server, and `dsn` is where they are looked up.
+    """
 
     name: str
     dsn: Dsn
@@ -25,6 +29,8 @@ class Target:
     tags: tuple[str, ...] | dict[str, str] = ()
     enabled: bool = True
     query_text: QueryText = "masked"
+    explain: bool = False
+    discover: Discover | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Endpoint:
 class Config:
     """All that the agent needs. `databases` holds the enabled ones only, in the file's order.
 
-    `source`: the file's path as it is shown to the user, or None in single-database mode.
+    `source`: the file's path as it is shown to the user, or None in single-database mode. `budget`: what the agent may
+    take of a server's time, as a fraction of it; `concurrency`: cycles at once at one server.
     """
 
     mode: Literal["single", "multi"]
@@ -76,5 +83,7 @@ class Config:
     cycle_timeout_s: float = 60.0
     shutdown_timeout_s: float = 30.0
     ha: bool = False
+    budget: float = 0.01
+    concurrency: int = 10
     log: Log = Log()
     warnings: tuple[str, ...] = ()

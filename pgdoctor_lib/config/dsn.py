@@ -78,13 +78,41 @@ class Host:
         return f"[{shown}]:{self.port}" if ":" in shown else f"{shown}:{self.port}"
 
 
+class Command(tuple[str, ...]):
+    """A program and its arguments. People are shown the program alone: who knows what the others hold."""
+
+    __slots__ = ()
+
+    @property
+    def display(self) -> str:
+        """The program's name, without its folder."""
+        return one_line(self[0].rpartition("/")[2], 100)
+
+    def __repr__(self) -> str:
+        return f"<Command {self.display}>"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class PasswordSource:
+    """Where the password is asked for at each connection: a file, or a command that prints it; one of the two."""
+
+    file: str = ""
+    command: Command | None = None
+
+
 @dataclass(frozen=True)
 class Dsn:
-    """A connection string that parsed. `params`: libpq's keywords, without secrets and without hosts."""
+    """A connection string that parsed. `params`: libpq's keywords, without secrets and without hosts.
+
+    `password_from`: who is asked for the password at each connection, where the configuration says so.
+    """
 
     params: dict[str, str]
     hosts: tuple[Host, ...]
     secrets: dict[str, Secret] = field(default_factory=dict)
+    password_from: PasswordSource | None = None
 
     @classmethod
     def parse(cls, text: str, environ: Mapping[str, str]) -> "Dsn":

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from json import dumps
 from typing import Any
 
-from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.config.dsn import Command, Dsn
 from pgdoctor_lib.config.load import warnings
 from pgdoctor_lib.config.settings import Setting, Settings
+from pgdoctor_lib.config.values import Discover
 from pgdoctor_lib.secret import MASK, Secret, printable
 
 _COLUMN = 58
@@ -43,9 +44,13 @@ def _group(values: dict[str, Setting]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """The value as JSON may hold it; a URL's query may be a secret, and is masked like one."""
+    """The value as JSON may hold it; a URL's query may be a secret, and so may a command's arguments: masked."""
     if isinstance(value, Secret | Dsn):
         return str(value)
+    if isinstance(value, Command):
+        return [value[0], *([MASK] if len(value) > 1 else [])]
+    if isinstance(value, Discover):
+        return {"include": value.include, "exclude": value.exclude} if value != Discover() else True
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and value.startswith(("http://", "https://")) and "?" in value:

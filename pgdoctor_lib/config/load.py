@@ -4,9 +4,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from pgdoctor_lib.config import Config, Endpoint, Log, Spool, Target, paths
-from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.config.dsn import Dsn, PasswordSource
 from pgdoctor_lib.config.settings import ENDPOINT, Setting, Settings, from_environment, from_file, single_name
 from pgdoctor_lib.config.tree import Malformed, parse
 from pgdoctor_lib.config.trust import CHANGED, others_write, require_trusted
@@ -35,6 +36,8 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
         cycle_timeout_s=settings.agent["cycle_timeout"].value,
         shutdown_timeout_s=settings.agent["shutdown_timeout"].value,
         ha=settings.agent["ha"].value,
+        budget=settings.agent["budget"].value / 100,
+        concurrency=settings.agent["concurrency"].value,
         log=Log(int(settings.agent["log.max_size"].value), settings.agent["log.keep"].value),
         warnings=tuple(warnings(settings)),
     )
@@ -53,13 +56,17 @@ def read(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
     if source is not None:
         settings = _read_file(source, environ, skipped, is_found=_is_found(source, path, environ))
         _check_names(settings)
+        for index, database in enumerate(settings.databases):
+            _check_password(database, f"databases[{index}].")
         return settings
     if not environ.get("PGDOCTOR_DSN"):
         raise ConfigError(
             "no configuration: there is no pgdoctor.yaml, and PGDOCTOR_DSN is not set",
             hint='run "pgdoctor config init", or set PGDOCTOR_DSN, PGDOCTOR_ENDPOINT and PGDOCTOR_TOKEN',
         )
-    return from_environment(Around(environ, os.getcwd()), skipped)
+    settings = from_environment(Around(environ, os.getcwd()), skipped)
+    _check_password(settings.databases[0], "")
+    return settings
 
 
 def find(path: str | None, environ: Mapping[str, str]) -> str | None:
@@ -180,15 +187,33 @@ def _check_names(settings: Settings) -> None:
         seen[name.value] = name.origin
 
 
+def _check_password(database: dict[str, Setting], path: str) -> None:
+    """It comes from one place."""
+    given = [key for key in ("password_file", "password_command") if database[key].value]
+    for key in given:
+        where = f"{database[key].origin}: {path}{key}" if path else database[key].origin
+        if database["dsn"].value.password:
+            raise ConfigError(f"{where}: the DSN, or its service, has a password as well; keep one of them")
+        if len(given) > 1:
+            raise ConfigError(f"{where}: {given[1]} is given as well; keep one of them")
+
+
 def _target(database: dict[str, Setting]) -> Target:
     return Target(
         name=database["name"].value,
-        dsn=database["dsn"].value,
+        dsn=replace(database["dsn"].value, password_from=_password_source(database)),
         interval_s=database["interval"].value,
         limit=database["limit"].value,
         tags=database["tags"].value or (),
         query_text=database["query_text"].value,
+        explain=database["explain"].value,
+        discover=database["discover"].value or None,
     )
+
+
+def _password_source(database: dict[str, Setting]) -> PasswordSource | None:
+    file, command = database["password_file"].value, database["password_command"].value
+    return PasswordSource(file or "", command) if file or command else None
 
 
 def _endpoint(settings: Settings) -> Endpoint:

@@ -20,6 +20,7 @@ from pgdoctor_lib.secret import remember
 ENDPOINT = (
     "endpoint", "token", "token_file", "ca_file", "cert_file", "key_file", "insecure_skip_verify", "request_timeout",
 )  # fmt: skip
+_SINGLE_ONLY = ("password_file", "password_command")  # whose variables no file's databases share
 _DATABASES = "databases"
 
 
@@ -120,7 +121,7 @@ def from_file(root: Node, source: str, around: Around, skipped: tuple[str, ...] 
     if "token_file" in given:
         given["token"] = Setting()
     agent = _filled(given, Scope.AGENT, around, skipped)
-    databases = tuple(_filled(each, Scope.DATABASE, around, (), agent) for each in reader.databases(root))
+    databases = tuple(_filled(each, Scope.DATABASE, around, _SINGLE_ONLY, agent) for each in reader.databases(root))
     return Settings(source, agent, databases)
 
 

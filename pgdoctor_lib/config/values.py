@@ -7,12 +7,14 @@ what surrounds it; it raises ValueError, or ConfigError, and never quotes the va
 import ipaddress
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.config.dsn import Command, Dsn
 from pgdoctor_lib.secret import Secret, is_token, printable
 from pgdoctor_lib.units import format_bytes, parse_duration, parse_size
 
@@ -29,18 +31,36 @@ class Around:
 
 
 @dataclass(frozen=True)
+class Discover:
+    """Which of a server's databases are watched: those that fit a pattern of `include`, and none of `exclude`."""
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+
+    def takes(self, dbname: str) -> bool:
+        """Whether that database is one of them. Patterns are the shell's; capitals count."""
+        return any(fnmatchcase(dbname, each) for each in self.include) and not any(
+            fnmatchcase(dbname, each) for each in self.exclude
+        )
+
+
+@dataclass(frozen=True)
 class Kind:
-    """`text` completes "must be …"; `is_string` where YAML must not read a number or a boolean."""
+    """`text` completes "must be …"; `is_string` where YAML must not read a number or a boolean.
+
+    `takes_trees`: lists and mappings, too.
+    """
 
     text: str
     read: Callable[[Any, Around], Any]
     is_string: bool = True
+    takes_trees: bool = False
 
     def parse(self, value: object, around: Around) -> Any:
         """The value; ValueError says what it must be."""
         if isinstance(value, str) and not value.strip():
             raise ValueError("is empty")
-        parsed = self.read(value, around) if isinstance(value, str) or self is TAGS else None
+        parsed = self.read(value, around) if isinstance(value, str) or self.takes_trees else None
         if parsed is None:
             raise ValueError(f"must be {self.text}")
         return parsed
@@ -64,6 +84,12 @@ def whole(low: int, high: int) -> Kind:
     return Kind(f"a whole number from {low} to {high}", lambda value, _: _whole(value, low, high), is_string=False)
 
 
+def percent(low: float, high: float) -> Kind:
+    """Percent within bounds, with its sign or without."""
+    text = f"a percentage from {low:g}% to {high:g}%"
+    return Kind(text, lambda value, _: _within(_percent, value, low, high), is_string=False)
+
+
 def choice(*words: str) -> Kind:
     """One of a few words."""
     text = f"{', '.join(words[:-1])} or {words[-1]}"
@@ -77,6 +103,13 @@ def _within(parse: Callable[[object], float], text: str, low: float, high: float
     except ValueError:
         return None
     return number if low <= number <= high and not _LEADING_ZERO.match(text) else None
+
+
+def _percent(text: object) -> float:
+    match = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%?\s*", str(text), re.ASCII)
+    if not match:
+        raise ValueError
+    return float(match[1])
 
 
 def _whole(text: str, low: int, high: int) -> int | None:
@@ -182,6 +215,41 @@ def _tags(value: object, _: Around) -> tuple[str, ...] | dict[str, str] | None:
     return value if isinstance(value, dict) else tuple(value)
 
 
+def _command(value: object, around: Around) -> Command | None:
+    """A program and its arguments; a string is split as a shell would, and nothing else is done as a shell would.
+
+    A program with a slash in its name lies where paths begin, any other in one of PATH's folders.
+    """
+    if isinstance(value, str):
+        try:
+            value = shlex.split(value)
+        except ValueError:
+            raise ValueError("has a quote that is not closed, or ends in a backslash") from None
+    if not isinstance(value, list) or not 1 <= len(value) <= 100:
+        return None
+    if not all(isinstance(word, str) and "\0" not in word for word in value) or not value[0].strip():
+        return None
+    program = _path(value[0], around) if "/" in value[0] else value[0]
+    return Command((program, *value[1:])) if program else None
+
+
+def _discover(value: object, _: Around) -> Discover | bool | None:
+    if isinstance(value, str):
+        flag = {"true": True, "false": False}.get(value.lower())
+        return Discover() if flag else flag
+    if not isinstance(value, dict) or not value or value.keys() - {"include", "exclude"}:
+        return None
+    lists = {key: _patterns(given) for key, given in value.items()}
+    return Discover(**{key: given for key, given in lists.items() if given}) if all(lists.values()) else None
+
+
+def _patterns(given: object) -> tuple[str, ...]:
+    words = [given] if isinstance(given, str) else given
+    if not isinstance(words, list) or len(words) > 1000:
+        return ()
+    return tuple(words) if all(isinstance(word, str) and 0 < len(word) <= 200 for word in words) else ()
+
+
 def is_loopback(url: str) -> bool:
     """True where what is sent to `url` never leaves the machine."""
     return is_loopback_host(urlsplit(url).hostname or "")
@@ -205,4 +273,11 @@ CERT_FILE = Kind("the path of a certificate (PEM)", _cert_file)
 KEY_FILE = Kind("the path of a private key (PEM)", _key_file)
 URL = Kind("a URL that begins with http:// or https://", _url)
 DSN = Kind("a connection string (URL or keyword=value)", lambda text, around: Dsn.parse(text, around.environ))
-TAGS = Kind("a list of strings, or a mapping of strings to strings", _tags)
+TAGS = Kind("a list of strings, or a mapping of strings to strings", _tags, takes_trees=True)
+COMMAND = Kind("a command: a list of strings, or one string", _command, takes_trees=True)
+DISCOVER = Kind(
+    "true, false, or a mapping with include and exclude, each a list of patterns",
+    _discover,
+    is_string=False,
+    takes_trees=True,
+)

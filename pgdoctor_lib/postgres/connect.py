@@ -25,6 +25,7 @@ from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.config.passfile import remember_passwords
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
+from pgdoctor_lib.postgres.passwords import with_password
 from pgdoctor_lib.postgres.resolve import addresses
 from pgdoctor_lib.postgres.server import FACTS_COLUMNS, FACTS_SQL, Facts, parse_facts, require_supported
 from pgdoctor_lib.secret import one_line
@@ -53,6 +54,7 @@ os.unsetenv("PGSERVICE")
 # What psycopg2 raises, beside its own, for bytes that make no sense to it.
 _SENSELESS = (ValueError, TypeError, LookupError, OverflowError, SystemError)
 _PROTOCOL_VIOLATION = "08P01"
+_FROM_SERVER = re.compile(r"(?:^|failed: )\w+:  ", re.MULTILINE)  # the severity, in whatever language
 
 Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
@@ -98,6 +100,10 @@ def _meter_waits() -> None:
 
 
 _meter_waits()
+
+
+class _Refused(DatabaseError):
+    """A server was reached, and did not let us in. libpq does not tell the SQLSTATE of that."""
 
 
 class Session:
@@ -217,13 +223,30 @@ def connect(
 
     `connect_timeout_s` bounds each address, `connect_timeout` in the DSN wins over it; `total_s` (or one host's
     time, where that is longer) bounds all: where it is short, each host gets its share. Raises
-    `DatabaseError` with the shortest true cause, `UnsupportedServer` before PostgreSQL 12.
+    `DatabaseError` with the shortest true cause, `UnsupportedServer` before PostgreSQL 12. A password that a command
+    or a file gave is asked for anew where a server does not let us in with it.
     """
     if dbname is not None:
         dsn = replace(dsn, params={**dsn.params, "dbname": dbname})
-    limit_s = dsn.connect_timeout_s or connect_timeout_s
-    until = time.monotonic() + max(total_s, limit_s)
+    began = time.monotonic()
+    known = with_password(dsn)
+    limits = dsn.connect_timeout_s or connect_timeout_s, total_s
     failures: dict[str, DatabaseError] = {}
+    session = _connect_any(known, limits, failures)
+    if session is None and dsn.password_from and any(isinstance(each, _Refused) for each in failures.values()):
+        renewed = with_password(dsn, since=began)
+        if renewed != known:
+            failures.clear()
+            session = _connect_any(renewed, limits, failures)
+    if session is None:
+        raise _summary(failures)
+    return session
+
+
+def _connect_any(dsn: Dsn, limits: tuple[float, float], failures: dict[str, DatabaseError]) -> Session | None:
+    """The first host that answers, or None; `failures`: why each did not. `limits`: for an address, for all."""
+    limit_s, total_s = limits
+    until = time.monotonic() + max(total_s, limit_s)
     attempts = [(wanted, host) for wanted in dsn.passes for host in _in_order(dsn)]
     for number, (wanted, host) in enumerate(attempts):
         now = time.monotonic()
@@ -231,7 +254,7 @@ def connect(
             return _connect_host(dsn, host, wanted, limit_s, now + (until - now) / (len(attempts) - number))
         except DatabaseError as error:
             failures[str(host)] = error
-    raise _summary(failures)
+    return None
 
 
 def _in_order(dsn: Dsn) -> list[Host]:
@@ -255,6 +278,8 @@ def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: floa
             failure = error
         except psycopg2.Error as error:
             failure = _failed(error)
+            if _FROM_SERVER.search(str(error)):
+                failure = _Refused(failure.message, sqlstate=failure.sqlstate)
         except _SENSELESS:
             failure = senseless()
         except DeadlineExceeded:
@@ -302,7 +327,7 @@ def _addresses(host: Host, limit_s: float) -> list[str]:
 def _cancel(dsn: Dsn, host: Host, backend_pid: int) -> None:
     # Not connection.cancel(): it holds the interpreter's lock while it waits for the postmaster.
     try:
-        connection = _open(dsn, host, "any")
+        connection = _open(with_password(dsn), host, "any")
     except (psycopg2.Error, *_SENSELESS):
         return
     quiet = contextlib.suppress(psycopg2.Error, *_SENSELESS)

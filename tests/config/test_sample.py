@@ -18,7 +18,7 @@ def test_sample_loads(folder: Path) -> None:
 
 
 def test_sample_uncommented_shows_the_defaults(folder: Path) -> None:
-    of_files = ("token_file:", "ca_file:", "cert_file:", "key_file:")
+    of_files = ("token_file:", "ca_file:", "cert_file:", "key_file:", "password_file:")
     lines = [line for line in sample.sample().splitlines() if not any(key in line for key in of_files)]
     live = [_uncommented(line) for line in lines]
     (folder / "a.yaml").write_text("\n".join(live), "utf-8")
