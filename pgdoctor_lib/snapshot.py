@@ -37,10 +37,19 @@ class CollectorError:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a collector cost: milliseconds of the server's time, rows that came, bytes of their JSON."""
+
+    ms: float
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Collected:
     """What `collectors.run` brings home from one database.
 
-    `top_queries` is None where pg_stat_statements could not be read.
+    `top_queries` is None where pg_stat_statements could not be read. `costs`: of each collector that was asked.
     """
 
     db_name: str
@@ -48,6 +57,7 @@ class Collected:
     sections: tuple[Section, ...] = ()
     top_queries: str | None = None
     errors: tuple[CollectorError, ...] = ()
+    costs: dict[str, Cost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class Snapshot:
             "snapshot_id": self.snapshot_id,
             "collected_at": iso_time(self.collected_at),
             "duration_ms": round(self.duration_ms, 1),
-            "agent": asdict(self.agent),
+            "agent": {**asdict(self.agent), "collectors": {k: asdict(v) for k, v in collected.costs.items()}},
             "database": {"name": self.name, "tags": self.tags, "interval_s": whole(self.interval_s)},
             "meta": {"db_name": collected.db_name, "db_version": collected.db_version},
             "has_pg_stat_statements": collected.top_queries is not None,

@@ -2,13 +2,14 @@
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from pgdoctor_lib import __version__
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine
 from pgdoctor_lib.clock import Clock
-from pgdoctor_lib.collectors.run import collect
+from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.deliver.parcel import Parcel
@@ -16,32 +17,31 @@ from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
 
 
 def run(
-    target: Target,
-    place: AbstractContextManager[None],
-    timeout_s: float,
-    clock: Clock,
-    outbox: Outbox,
-    line: CycleLine,
-    snapshot_id: str | None = None,
+    collect: Callable[[], Snapshot], place: AbstractContextManager[None], outbox: Outbox, line: CycleLine
 ) -> Parcel:
-    """A cycle, once `place` at the server is free: what is to be delivered. What goes wrong is of the one family.
-
-    `snapshot_id`: the slot's, where several daemons share the work.
-    """
+    """A cycle, once `place` at the server is free: what is to be delivered. What goes wrong is of the one family."""
     with place:
         line.begin()
-        snapshot = take(target, timeout_s, clock, snapshot_id, outbox.dropped)
+        snapshot = collect()
     line.uploading(snapshot.collected.errors)
     return outbox.keep(snapshot.seal())
 
 
 def take(
-    target: Target, timeout_s: float, clock: Clock, snapshot_id: str | None = None, dropped_snapshots: int = 0
+    target: Target,
+    collecting: Collecting,
+    timeout_s: float,
+    clock: Clock,
+    snapshot_id: str | None = None,
+    dropped_snapshots: int = 0,
 ) -> Snapshot:
-    """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`."""
+    """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`.
+
+    `snapshot_id`: the slot's, where several daemons share the work.
+    """
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
-        collected = collect(target.dsn, target.limit, timeout_s, target.query_text)
+        collected = collecting.once(timeout_s)
     return Snapshot(
         snapshot_id=snapshot_id or new_id(wall),
         collected_at=wall,

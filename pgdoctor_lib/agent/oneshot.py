@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Config, Endpoint, Target
 from pgdoctor_lib.deliver import rejected
 from pgdoctor_lib.deliver.answers import Receipt
@@ -18,13 +19,17 @@ from pgdoctor_lib.snapshot import Snapshot
 def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
     """Collect once. What goes wrong names the database, and where it was looked for."""
     try:
-        return cycle.take(target, timeout_s, clock)
+        return cycle.take(target, _collecting(target), timeout_s, clock)
     except (DatabaseError, DeadlineExceeded) as error:
         where = ", ".join(map(str, target.dsn.hosts))
         hint = error.hint or 'see "pgdoctor config test"'
         raise DatabaseError(
             f"{printable(target.name)}: {error.message} ({where})", detail=error.detail, hint=hint
         ) from None
+
+
+def _collecting(target: Target) -> Collecting:
+    return Collecting(target.dsn, target.limit, target.query_text)
 
 
 def upload(config: Config, target: Target, clock: Clock, on_retry: OnRetry) -> Receipt:
@@ -67,7 +72,7 @@ def examine(config: Config, clock: Clock, tell: Callable[[str, str, bool], None]
 
 def _database(target: Target, timeout_s: float, clock: Clock, tell: Callable[[str, str, bool], None]) -> bool:
     try:
-        collected = cycle.take(target, timeout_s, clock).collected
+        collected = cycle.take(target, _collecting(target), timeout_s, clock).collected
     except PGDoctorError as error:
         tell(target.name, f"{error} ({target.dsn})", False)
         return False

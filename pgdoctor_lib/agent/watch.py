@@ -18,14 +18,27 @@ from pgdoctor_lib.agent.schedule import next_due
 from pgdoctor_lib.agent.slots import Slot, Slots
 from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.dsn import Host
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.errors import PGDoctorError
-from pgdoctor_lib.snapshot import CollectorError
+from pgdoctor_lib.snapshot import CollectorError, Snapshot
 
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
+
+
+_KEPT_S = 60.0  # at intervals no longer than this, a session is kept from one cycle to the next
+
+
+@dataclass(frozen=True)
+class Server:
+    """Those who want to work on it at once queue in `places`; `memory`: what was asked of it."""
+
+    places: Places = field(default_factory=Places)
+    memory: Memory = field(default_factory=Memory)
 
 
 @dataclass
@@ -45,11 +58,11 @@ class Shared:
     leaders: Leaders | None = None
     deliveries: Group = field(default_factory=Group)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    servers: dict[tuple[Host, ...], Places] = field(default_factory=dict)
+    servers: dict[tuple[Host, ...], Server] = field(default_factory=dict)
 
-    def places_at(self, target: Target) -> Places:
-        """Those who want to work on the target's server at once queue here."""
-        return self.servers.setdefault(target.dsn.hosts, Places())
+    def server_of(self, target: Target) -> Server:
+        """What all databases of the target's server have in common."""
+        return self.servers.setdefault(target.dsn.hosts, Server())
 
 
 class Watch:
@@ -62,6 +75,11 @@ class Watch:
         self._shared = shared
         self._leaving = False
         self._told: tuple[str, ...] = ()
+        self._server = shared.server_of(target)
+        self._collecting = Collecting(
+            target.dsn, target.limit, target.query_text, keep=target.interval_s <= _KEPT_S,
+            server=self._server.memory, name=target.name, interval_s=target.interval_s,
+        )  # fmt: skip
         self._sending: set[Greenlet] = set()
 
     def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":
@@ -77,10 +95,13 @@ class Watch:
 
     def _run(self, after: "Iterable[Watch]") -> None:
         gevent.joinall([watch.greenlet for watch in after])
-        if self._shared.leaders:
-            self._run_by_slots(self._shared.leaders)
-        else:
-            self._run_on_a_grid()
+        try:
+            if self._shared.leaders:
+                self._run_by_slots(self._shared.leaders)
+            else:
+                self._run_on_a_grid()
+        finally:
+            self._collecting.close()
 
     def _run_on_a_grid(self) -> None:
         clock = self._shared.clock
@@ -114,17 +135,20 @@ class Watch:
     def _cycle_once(self, slot: Slot | None = None) -> None:
         shared = self._shared
         line = CycleLine(shared.output, shared.numbers, self.target, shared.clock.wall)
-        place, snapshot_id = self._admitted(), slot.snapshot_id if slot else None
+        snapshot_id = slot.snapshot_id if slot else None
         try:
             with self._border(line, "collection failed", "cycle_error"):
-                parcel = cycle.run(
-                    self.target, place, shared.cycle_timeout_s, shared.clock, shared.outbox, line, snapshot_id
-                )
+                parcel = cycle.run(lambda: self._collect(snapshot_id), self._admitted(), shared.outbox, line)
                 self._send(parcel, line)
         finally:
             self.at_work = False
         if line.errors is not None:
             self._tell_errors(line.errors)
+
+    def _collect(self, snapshot_id: str | None) -> Snapshot:
+        shared = self._shared
+        timeout_s, dropped = shared.cycle_timeout_s, shared.outbox.dropped
+        return cycle.take(self.target, self._collecting, timeout_s, shared.clock, snapshot_id, dropped)
 
     def _send(self, parcel: Parcel, line: CycleLine) -> None:
         """Deliver it beside the next cycle, which waits for no endpoint; several at once only while all goes well."""
@@ -165,7 +189,7 @@ class Watch:
     @contextmanager
     def _admitted(self) -> Iterator[None]:
         """A place at the target's server. Whoever still waits for one when the daemon ends has not begun."""
-        with self._shared.places_at(self.target).place(self.target.name):
+        with self._server.places.place(self.target.name):
             self.at_work = True
             yield
 

@@ -2,6 +2,28 @@
 -- scope: database
 -- rows: one
 -- needs: nothing
+-- counters: xact_commit, xact_rollback, blks_read, blks_hit, tup_returned, tup_fetched, tup_inserted, tup_updated, tup_deleted, conflicts, temp_files, temp_bytes, deadlocks, checksum_failures, blk_read_time_ms, blk_write_time_ms, session_time_ms, active_time_ms, idle_in_transaction_time_ms, sessions, sessions_abandoned, sessions_fatal, sessions_killed
+-- about: This database, and what tells it and its server from others.
+--
+-- | `datid`, `datname`, `encoding`, `datcollate`, `datctype` | which it is, and how it holds text |
+-- | `datcollversion`, `datcollversion_actual` | 15+: the collation's version that the indexes were built with, and the operating system's now |
+-- | `datconnlimit` | connections that it takes, −1 for any number |
+-- | `size_bytes` | what its relations held at the last VACUUM or ANALYZE of each (`relpages`); the true size, once an hour: `database_sizes` |
+-- | `datfrozenxid_age`, `datminmxid_age` | transactions and multixacts since the oldest that is not frozen; there are 2³¹ |
+-- | `numbackends` | sessions in it |
+-- | `xact_commit`, `xact_rollback`, `conflicts`, `deadlocks` | transactions, queries cancelled on a standby, deadlocks |
+-- | `blks_read`, `blks_hit` | blocks read from the operating system, and found in shared buffers |
+-- | `blk_read_time_ms`, `blk_write_time_ms` | time that took; 0 with `track_io_timing` off |
+-- | `tup_returned`, `tup_fetched`, `tup_inserted`, `tup_updated`, `tup_deleted` | rows |
+-- | `temp_files`, `temp_bytes` | what did not fit into `work_mem` |
+-- | `checksum_failures`, `checksum_last_failure` | `null`: checksums are off |
+-- | `session_time_ms`, `active_time_ms`, `idle_in_transaction_time_ms` | 14+: time spent by sessions, in all and in these states |
+-- | `sessions`, `sessions_abandoned`, `sessions_fatal`, `sessions_killed` | 14+: how many there were, and how they ended |
+-- | `stats_reset`, `archiver_stats_reset` | counters run since the later of the two: after a crash the first may be `null`, the other (pg_stat_archiver) is its time |
+-- | `postmaster_start_time`, `server_time` | when the server started, and its clock now |
+-- | `in_recovery` | whether it is a standby |
+-- | `system_identifier` | the cluster's own number, as text: the same on its standbys |
+-- | `server_version_num` | 150018 for 15.18 |
 --
 -- After a crash pg_stat_database.stats_reset may be NULL; pg_stat_archiver's is then the time of the crash. Counters
 -- run since the later of the two.
@@ -15,7 +37,7 @@ SELECT d.oid::bigint AS datid,
 -- [pg < 15]       NULL AS datcollversion,
 -- [pg < 15]       NULL AS datcollversion_actual,
        d.datconnlimit,
-       pg_database_size(d.oid) AS size_bytes,
+       (SELECT sum(relpages) FROM pg_class)::bigint * current_setting('block_size')::int AS size_bytes,
        age(d.datfrozenxid) AS datfrozenxid_age,
        mxid_age(d.datminmxid) AS datminmxid_age,
        s.numbackends,

@@ -1,5 +1,6 @@
 """Finds the collectors by their files, and writes what each contributes to the one statement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,20 +11,42 @@ from pgdoctor_lib.postgres.query import Query, load
 from pgdoctor_lib.postgres.server import Facts
 
 FOLDER = Path(__file__).parent
-_APART = ("top_queries",)  # not sections: these have a place of their own in the snapshot
+_APART = ("top_queries", "queries")  # not sections: these have a place of their own in the snapshot
+
+
+CADENCES_S = {"cycle": 0.0, "minutes": 300.0, "hourly": 3600.0, "daily": 86400.0}
+_CLOCK = "date_part('epoch', clock_timestamp()) * 1000"  # between two parts: what the first of them took
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One collector's part of the statement: scalar subselects, each the JSON of a file's result as text."""
+    """One collector's part of the statement: scalar subselects, each the JSON of a file's result as text.
+
+    A section's text begins with the number of its rows. `every_s`: seconds from one time to the next, 0 in each cycle;
+    `is_servers`: it is the same in all databases of the server.
+    """
 
     name: str
     columns: tuple[str, ...]
+    every_s: float = 0.0
+    is_servers: bool = False
 
     @property
     def statement(self) -> str:
         """This part as a statement of its own."""
         return f"SELECT /* pgdoctor:{self.name} */ {', '.join(f'({column})' for column in self.columns)}"
+
+
+def statement(parts: Sequence[Asked]) -> str:
+    """All of them in one: the columns of each, with the server's clock in milliseconds before and after each.
+
+    In the last column, whether the server is in recovery.
+    """
+    columns = [_CLOCK]
+    for part in parts:
+        columns += [f"({column})" for column in part.columns] + [_CLOCK]
+    mark = f"pgdoctor:{parts[0].name}" if len(parts) == 1 else "pgdoctor"
+    return f"SELECT /* {mark} */ " + ",\n".join([*columns, "pg_is_in_recovery()::text"])
 
 
 @cache
@@ -46,19 +69,25 @@ def fits(name: str, facts: Facts) -> bool:
 def sections(facts: Facts, query_text: QueryText) -> list[Asked]:
     """What the sections ask of this server."""
     found = [name for name in names() if "." not in name and name not in _APART and fits(name, facts)]
-    return [Asked(name, (_section(name, facts, texts.variables(query_text)),)) for name in found]
+    return [_asked(name, facts, texts.variables(query_text)) for name in found]
+
+
+def _asked(name: str, facts: Facts, variables: dict[str, str]) -> Asked:
+    meta = query(name).meta
+    every_s = CADENCES_S[meta.get("cadence", "cycle")]
+    return Asked(name, (_section(name, facts, variables),), every_s, is_servers=meta["scope"] == "server")
 
 
 def _section(name: str, facts: Facts, variables: dict[str, str]) -> str:
     """One row: the object itself. Many: `rows`, `total` (at least their `count`) and `more`, which are not shown."""
     sql = query(name).sql(facts.has, **variables)
     if query(name).meta["rows"].startswith("one"):
-        return f"SELECT row_to_json(t)::text FROM (\n{sql}) t"
+        return f"SELECT '1 ' || row_to_json(t)::text FROM (\n{sql}) t"
     total = "SELECT count(*) AS count FROM r"
     if f"{name}.total" in names():
         total = query(f"{name}.total").sql(facts.has)
     return (
         f"WITH r AS MATERIALIZED (\n{sql}), t AS MATERIALIZED (\n{total})\n"
-        "SELECT json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'), 'total', row_to_json(t),"
-        " 'more', greatest(0, t.count - (SELECT count(*) FROM r)))::text FROM t"
+        "SELECT n.count || ' ' || json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'),"
+        " 'total', row_to_json(t), 'more', greatest(0, t.count - n.count))::text FROM t, (SELECT count(*) FROM r) n"
     )

@@ -1,88 +1,214 @@
 """Runs what is due against one database: together in one statement, or, where that fails, each on its own."""
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, field, replace
 
 from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
-from pgdoctor_lib.collectors.registry import Asked, sections
+from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.registry import Asked, sections, statement
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
 from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import Row, Session, connect
-from pgdoctor_lib.snapshot import Collected, CollectorError, Section
+from pgdoctor_lib.postgres.connect import Row, Session, connect, senseless
+from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 
 BUDGET_S = 60.0
 TOGETHER_S = 10.0
 ALONE_S = 5.0
+KEPT_S = 600.0  # a session, at most: what is learnt at its beginning grows old, and its memory on the server grows
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
+_CHANGED = "08000"  # what is known of the server is no longer true: another session is needed
+_NOT_PREPARED = "26000"  # a pooler that had looked like none
+
+
+class Collecting:
+    """One database's collecting, from one cycle to the next. `query_text`: what is told of queries' texts.
+
+    `keep`: whether its session stays open in between. `server`, `name` and `interval_s`: with whom it shares the work
+    for the sections of the server, and as whom; where that is None it asks for them itself.
+    """
+
+    def __init__(
+        self,
+        dsn: Dsn,
+        limit: int,
+        query_text: QueryText = "masked",
+        *,
+        keep: bool = False,
+        server: Memory | None = None,
+        name: str = "",
+        interval_s: float = 0.0,
+    ) -> None:
+        self._dsn, self._limit, self._query_text = dsn, limit, query_text
+        self._keep = keep
+        self._memory = Memory()
+        self._server = server or self._memory
+        self._name, self._interval_s = name, interval_s
+        self._session: Session | None = None
+        self._opened_at = 0.0
+
+    def once(self, budget_s: float = BUDGET_S) -> Collected:
+        """Collect what is due, within about `budget_s`. `DatabaseError`: the database cannot be examined at all."""
+        kept, self._session = self._session, None
+        if kept and time.monotonic() - self._opened_at < KEPT_S:
+            try:
+                return self._use(kept, budget_s)
+            except DatabaseError as error:
+                if not is_lost(error) and error.sqlstate != _NOT_PREPARED:
+                    raise
+                self._keep = self._keep and error.sqlstate != _NOT_PREPARED
+        elif kept:
+            kept.close()
+        self._opened_at = time.monotonic()
+        session = connect(self._dsn, total_s=budget_s / 2)
+        session.prepares = self._keep
+        return self._use(session, budget_s)
+
+    def close(self) -> None:
+        """End the session that is kept."""
+        if self._session:
+            self._session.close()
+            self._session = None
+
+    def _use(self, session: Session, budget_s: float) -> Collected:
+        now = time.monotonic()
+        claimed = self._server is self._memory or self._server.claim(self._name, self._interval_s, now)
+        try:
+            collected = run(
+                session, self._limit, budget_s, self._query_text, self._memory, self._server if claimed else None
+            )
+            elsewhere = _candidates(session)
+        except BaseException:
+            session.close()
+            raise
+        if self._keep and session.is_direct and not (self._memory.was_dear or self._server.was_dear):
+            self._session = session
+        else:
+            session.close()
+        if elsewhere is None:
+            return collected
+        if isinstance(elsewhere, TopQueries):
+            return _with(collected, elsewhere)
+        return _with(collected, top_queries.elsewhere(elsewhere, self._dsn, self._limit, self._query_text))
+
+
+def _candidates(session: Session) -> list[Row] | TopQueries | None:
+    """Other databases that may have the extension, or why that cannot be told; None where this one has it."""
+    if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
+        return None
+    try:
+        return top_queries.candidates(session)
+    except (DatabaseError, DeadlineExceeded) as error:
+        return TopQueries(None, (CollectorError(top_queries.NAME, str(error)),))
 
 
 def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
-    """Connect, collect, disconnect, within about `budget_s`. `query_text`: what is told of queries' texts.
+    """Connect, collect everything, disconnect, within about `budget_s`. Raises as `Collecting.once`."""
+    return Collecting(dsn, limit, query_text).once(budget_s)
 
-    Raises `DatabaseError` where the database cannot be examined at all.
+
+def run(
+    session: Session,
+    limit: int,
+    budget_s: float = BUDGET_S,
+    query_text: QueryText = "masked",
+    memory: Memory | None = None,
+    server: Memory | None = None,
+) -> Collected:
+    """What is due by these memories, in this session; without any: everything. `limit`: how many top queries.
+
+    `server`: for the server's sections, None where another database brings them along. A third of the time is for the
+    one statement that asks for all, half of it for asking for each part alone. A collector that fails costs its own
+    section. Raises `DatabaseError` when the connection is lost.
     """
-    with connect(dsn, total_s=budget_s / 2) as session:
-        collected = run(session, limit, budget_s, query_text)
-        if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
-            return collected
-        try:
-            candidates = top_queries.candidates(session)
-        except (DatabaseError, DeadlineExceeded) as error:
-            return _with(collected, TopQueries(None, (CollectorError(top_queries.NAME, str(error)),)))
-    return _with(collected, top_queries.elsewhere(candidates, dsn, limit, query_text))
-
-
-def run(session: Session, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
-    """Everything that can be read in this session; `limit`: how many top queries.
-
-    A third of the time is for the one statement that asks for all, half of it for asking for each part alone.
-    A collector that fails costs its own section. Raises `DatabaseError` when the connection is lost.
-    """
-    facts = session.facts
-    asked = sections(facts, query_text)
+    if memory is None:
+        memory = server = Memory()
+    facts, now = session.facts, time.monotonic()
+    asked = _due(facts, query_text, memory, server, now)
     if top_queries.readable(facts):
         asked.append(top_queries.asked(facts, limit, query_text))
-    errors: list[CollectorError] = []
-    try:
-        rows = _together(session, asked, min(TOGETHER_S, budget_s / 3))
-    except DatabaseError as error:
-        _raise_if_lost(error)
-        parts = [part for part in asked if part.name != top_queries.NAME]
-        rows, errors = _each(session, parts, min(ALONE_S, budget_s / 2 / len(asked)))
+    answers = _ask(session, asked, budget_s)
+    errors = [failed(name, error, facts) for name, error in answers.failures.items()]
+    errors += [*memory.refusals, *(server.refusals if server and server is not memory else ())]
+    for part in asked:
+        if at := server if part.is_servers else memory:
+            at.asked(part, answers.failures.get(part.name), facts, now)
     if not facts.has_pg_monitor:
         errors.append(unprivileged(facts))
-    found = [Section(name, row[0] or "null") for name, row in rows.items() if name != top_queries.NAME]
-    spoiled = [section for section in found if not is_json(section.json, "{n")]
-    errors += [CollectorError(section.name, NO_JSON) for section in spoiled]
-    found = [section for section in found if section not in spoiled]
-    collected = Collected(facts.db_name, facts.version, tuple(found), None, tuple(errors))
-    return _with(collected, _top_queries(session, rows.get(top_queries.NAME), limit, query_text))
+    found = {name: _json_of(row[0]) for name, row in answers.rows.items() if name != top_queries.NAME}
+    spoiled = [name for name, text in found.items() if not is_json(text, "{n")]
+    errors += [CollectorError(name, NO_JSON) for name in spoiled]
+    whole = tuple(Section(name, text) for name, text in found.items() if name not in spoiled)
+    collected = Collected(facts.db_name, facts.version, whole, None, tuple(errors), answers.costs)
+    return _with(collected, _top_queries(session, answers.rows.get(top_queries.NAME), limit, query_text))
 
 
-def _together(session: Session, asked: list[Asked], timeout_s: float) -> dict[str, Row]:
-    """All parts in one round trip: what each brought, by its name."""
-    columns = ",\n".join(f"({column})" for part in asked for column in part.columns)
+@dataclass
+class _Answers:
+    """By a part's name: the row that it brought, what it cost, or why it failed."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    failures: dict[str, DatabaseError] = field(default_factory=dict)
+
+    def add(self, part: Asked, row: Row, before: str | None, after: str | None) -> None:
+        """The server's clock in milliseconds, before and after."""
+        self.rows[part.name] = row
+        count, _, _ = (row[0] or "").partition(" ")
+        size = sum(len(text or "") for text in row)
+        self.costs[part.name] = Cost(_milliseconds(before, after), int(count) if count.isdigit() else 0, size)
+
+
+def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | None, now: float) -> list[Asked]:
+    memory.begin_cycle()
+    if server and server is not memory:
+        server.begin_cycle()
+    parts = sections(facts, query_text)
+    return [part for part in parts if (at := server if part.is_servers else memory) and at.is_due(part, facts, now)]
+
+
+def _ask(session: Session, asked: list[Asked], budget_s: float) -> _Answers:
+    try:
+        return _together(session, asked, min(TOGETHER_S, budget_s / 3))
+    except DatabaseError as error:
+        if is_lost(error) or error.sqlstate == _NOT_PREPARED:
+            raise
+    parts = [part for part in asked if part.name != top_queries.NAME]
+    return _each(session, parts, min(ALONE_S, budget_s / 2 / len(asked)))
+
+
+def _together(session: Session, asked: list[Asked], timeout_s: float) -> _Answers:
+    """All parts in one round trip."""
+    text, width = statement(asked), sum(len(part.columns) + 1 for part in asked) + 2
     with session.transaction(timeout_s):
-        row = session.row(f"SELECT /* pgdoctor */ {columns}", sum(len(part.columns) for part in asked))
-    values = iter(row)
-    return {part.name: tuple(next(values) for _ in part.columns) for part in asked}
+        row = session.row(text if any(part.every_s for part in asked) else session.prepared(text), width)
+    if row[-1] != str(session.facts.in_recovery).lower():
+        raise DatabaseError("the server's role changed: it was promoted", sqlstate=_CHANGED)
+    answers, start = _Answers(), 0
+    for part in asked:
+        end = start + 1 + len(part.columns)
+        answers.add(part, row[start + 1 : end], row[start], row[end])
+        start = end
+    return answers
 
 
-def _each(session: Session, asked: list[Asked], timeout_s: float) -> tuple[dict[str, Row], list[CollectorError]]:
-    """Every part in a transaction of its own: what those that worked brought, and what became of the others."""
-    rows: dict[str, Row] = {}
-    errors = []
+def _each(session: Session, asked: list[Asked], timeout_s: float) -> _Answers:
+    """Every part in a transaction of its own."""
+    answers = _Answers()
     for part in asked:
         try:
             with session.transaction(timeout_s):
-                rows[part.name] = session.row(part.statement, len(part.columns))
+                before, *row, after, _ = session.row(statement([part]), len(part.columns) + 3)
+            answers.add(part, tuple(row), before, after)
         except DatabaseError as error:
-            _raise_if_lost(error)
-            errors.append(failed(part.name, error, session.facts))
-    return rows, errors
+            if is_lost(error):
+                raise
+            answers.failures[part.name] = error
+    return answers
 
 
 def _top_queries(session: Session, row: Row | None, limit: int, query_text: QueryText) -> TopQueries:
@@ -94,7 +220,8 @@ def _top_queries(session: Session, row: Row | None, limit: int, query_text: Quer
     try:
         return top_queries.alone(session, limit, query_text)
     except DatabaseError as error:
-        _raise_if_lost(error)
+        if is_lost(error):
+            raise
         return TopQueries(None, (failed(top_queries.NAME, error, facts),))
 
 
@@ -103,6 +230,18 @@ def _with(collected: Collected, found: TopQueries) -> Collected:
     return replace(collected, top_queries=found.json, errors=(*others, *found.errors))
 
 
-def _raise_if_lost(error: DatabaseError) -> None:
-    if error.sqlstate in _LOST or error.sqlstate.startswith("08"):
-        raise error
+def _json_of(text: str | None) -> str:
+    """A section's text without the number of rows that it begins with."""
+    return (text or "").partition(" ")[2] or "null"
+
+
+def _milliseconds(before: str | None, after: str | None) -> float:
+    try:
+        return round(float(after or 0) - float(before or 0), 3)
+    except ValueError:
+        raise senseless() from None
+
+
+def is_lost(error: DatabaseError) -> bool:
+    """Whether the session is gone."""
+    return error.sqlstate in _LOST or error.sqlstate.startswith("08")

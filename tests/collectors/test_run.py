@@ -10,12 +10,12 @@ from pgdoctor_lib.postgres.connect import connect
 from tests.collectors.conftest import Collect
 from tests.postgres.server import Database, Server
 
-SECTIONS = ["activity", "database", "indexes", "locks", "replication", "settings", "tables"]
+SECTIONS = {"activity", "database", "indexes", "locks", "replication", "settings", "tables"}  # and more
 
 
 def test_everything_is_collected(database: Database, collect: Collect) -> None:
     found = collect(database.dsn)
-    assert (list(found.sections), found.errors) == (SECTIONS, {})
+    assert (found.errors, SECTIONS - set(found.sections)) == ({}, set())
     assert found.sections["database"]["datname"] == database.name
     assert found.sections["replication"]["in_recovery"] is False
     assert found.top_queries
@@ -27,13 +27,13 @@ def test_one_round_trip(newest_database: Database, monkeypatch: pytest.MonkeyPat
         query = session.query
         monkeypatch.setattr(session, "query", lambda sql, *rest: sent.append(sql) or query(sql, *rest))
         run(session, 20)
-    assert [statement.split()[0] for statement in sent] == ["BEGIN", "SELECT", "COMMIT"]
+    assert [statement.split()[0] for statement in sent] == ["SELECT", "COMMIT"]
 
 
 def test_a_standby(server: Server, standby, collect: Collect) -> None:
     follower = standby(server)
     found = collect(follower.dsn())
-    assert (list(found.sections), set(found.errors) - {"top_queries"}) == (SECTIONS, set())
+    assert (set(found.errors) - {"top_queries"}, SECTIONS - set(found.sections)) == (set(), set())
     replication = found.sections["replication"]
     assert replication["in_recovery"] is True
     assert replication["replay_lag_bytes"] == 0
@@ -53,7 +53,7 @@ def test_a_role_with_no_privilege(database: Database, collect: Collect) -> None:
         found = collect(database.server.dsn(database.name, name, "secret"))
     finally:
         database.server.sql(f'DROP ROLE "{name}"')
-    assert list(found.sections) == SECTIONS
+    assert set(found.sections) >= SECTIONS
     assert found.errors["activity"][0].startswith(f'role "{name}" is not a member of pg_monitor')
     assert found.errors["activity"][1] == f'GRANT pg_monitor TO "{name}";'
     assert "statements of other roles are hidden" in found.errors["top_queries"][0]
@@ -63,9 +63,9 @@ def test_a_role_with_no_privilege(database: Database, collect: Collect) -> None:
 def test_a_refused_collector_costs_its_section(newest_database: Database, collect: Collect) -> None:
     newest_database.sql("REVOKE ALL ON pg_catalog.pg_settings FROM PUBLIC")
     found = collect(newest_database.dsn)
-    assert list(found.sections) == [name for name in SECTIONS if name != "settings"]
+    assert SECTIONS - set(found.sections) == {"settings"}
     grant = f'grant "{newest_database.role}" what the message names'
-    assert found.errors == {"settings": ("permission denied for view pg_settings", grant)}
+    assert found.errors["settings"] == ("permission denied for view pg_settings", grant)
     assert found.top_queries is not None
 
 
@@ -76,7 +76,7 @@ def test_a_locked_catalog_is_not_waited_for(newest_database: Database, collect: 
         cursor.execute("LOCK TABLE pg_catalog.pg_inherits IN ACCESS EXCLUSIVE MODE")
         found = collect(newest_database.dsn)
     holder.close()
-    assert list(found.sections) == [name for name in SECTIONS if name != "indexes"]
+    assert "indexes" not in found.sections and found.sections.keys() >= {"activity", "settings", "locks"}
     assert "lock timeout" in found.errors["indexes"][0]
 
 
@@ -91,7 +91,7 @@ def test_a_lost_connection_is_not_a_collector_that_failed(newest_database: Datab
 def test_slow_queries_end(newest_database: Database, monkeypatch: pytest.MonkeyPatch, collect: Collect) -> None:
     monkeypatch.setattr("pgdoctor_lib.collectors.run.TOGETHER_S", 0.001)
     found = collect(newest_database.dsn)
-    assert (list(found.sections), found.errors) == (SECTIONS, {})  # each on its own was quick enough
+    assert (found.errors, SECTIONS - set(found.sections)) == ({}, set())  # each on its own was quick enough
     monkeypatch.setattr("pgdoctor_lib.collectors.run.ALONE_S", 0.001)
     found = collect(newest_database.dsn)
     assert "statement timeout" in found.errors["tables"][0]
@@ -111,7 +111,7 @@ def test_a_table_held_in_access_exclusive_is_not_waited_for(database: Database, 
         cursor.execute("ALTER TABLE held ADD COLUMN y int")
         found = collect(database.dsn)
     holder.close()
-    assert (list(found.sections), found.errors) == (SECTIONS, {})
+    assert (found.errors, SECTIONS - set(found.sections)) == ({}, set())
     assert found.row("tables", relname="held")["index_count"] == 2
     indexes = [row for row in found.sections["indexes"]["rows"] if row["relname"] == "held"]
     assert [(row["columns"], row["definition"]) for row in indexes] == [(["id"], None), (["lower"], None)]

@@ -1,0 +1,111 @@
+"""Writes what docs/snapshot.md and docs/snapshot.schema.json say of sections, from the collectors' files: `make docs`.
+
+A section's text is its file's header, its columns and their types are those that tests/collectors/columns records.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+COLLECTORS = ROOT / "pgdoctor_lib" / "collectors"
+COLUMNS = ROOT / "tests" / "collectors" / "columns"
+PAGE = ROOT / "docs" / "snapshot.md"
+SCHEMA = ROOT / "docs" / "snapshot.schema.json"
+BEGIN, END = "<!-- made by docs/build.py -->\n", "<!-- end -->\n"
+EVERY = {"minutes": "every 5 minutes", "hourly": "once an hour", "daily": "once a day"}
+TYPES: dict[str, Any] = {
+    "smallint": "integer", "integer": "integer", "bigint": "integer", "oid": "integer", "xid": "integer",
+    "numeric": "number", "real": "number", "double precision": "number", "boolean": "boolean",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Write both files anew."""
+    PAGE.write_text(page(PAGE.read_text()))
+    SCHEMA.write_text(schema(SCHEMA.read_text()))
+
+
+def names() -> list[str]:
+    """The sections."""
+    found = (path.stem for path in COLLECTORS.glob("*.sql"))
+    return sorted(name for name in found if "." not in name and name != "top_queries")
+
+
+def page(text: str) -> str:
+    """docs/snapshot.md with the sections as they are now."""
+    before, _, rest = text.partition(BEGIN)
+    return before + BEGIN + "\n" + "\n".join(map(_section, names())) + END + rest.partition(END)[2]
+
+
+def schema(text: str) -> str:
+    """The JSON Schema with the sections as they are now."""
+    document = json.loads(text)
+    document["properties"]["sections"]["properties"] = {name: _shape(name) for name in names()}
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _section(name: str) -> str:
+    meta, rows = _header(name)
+    facts = [meta["source"].partition(" (")[0]]
+    facts += ["of the server: once, however many of its databases are watched"] if meta["scope"] == "server" else []
+    facts += [f"on a {meta['role']}"] if "role" in meta else []
+    facts += [_since(meta["when"])] if "when" in meta else []
+    facts += [EVERY[meta["cadence"]]] if meta.get("cadence", "cycle") != "cycle" else []
+    lines = [f"## {name}", "", meta["about"], "", f"*{'; '.join(facts)}.*", "", "| field | what |", "|---|---|", *rows]
+    if (COLLECTORS / f"{name}.total.sql").exists():
+        lines += ["", "| `total` | what |", "|---|---|", *_header(f"{name}.total")[1]]
+    return "\n".join(lines) + "\n"
+
+
+def _since(condition: str) -> str:
+    return ", ".join(
+        re.sub(r"^pg >= (\d+)$", r"PostgreSQL \1 and later", each.strip()) for each in condition.split(",")
+    )
+
+
+def _header(name: str) -> tuple[dict[str, str], list[str]]:
+    text = (COLLECTORS / f"{name}.sql").read_text().splitlines()
+    meta = {found[1]: found[2] for line in text if (found := re.fullmatch(r"-- ([a-z]+): (.+)", line))}
+    return meta, [line.removeprefix("-- ").strip() for line in text if line.startswith("-- |")]
+
+
+def _shape(name: str) -> dict[str, Any]:
+    if _header(name)[0]["rows"].startswith("one"):
+        return {**_object(name), "type": ["object", "null"]}
+    total = _object(f"{name}.total") if (COLUMNS / f"{name}.total.txt").exists() else _counted()
+    properties = {
+        "rows": {"type": "array", "items": _object(name)},
+        "total": total,
+        "more": {"type": "integer", "minimum": 0},
+    }
+    return {"type": "object", "required": [*properties], "properties": properties}
+
+
+def _object(name: str) -> dict[str, Any]:
+    columns = [line.split(" ", 1) for line in (COLUMNS / f"{name}.txt").read_text().splitlines()]
+    return {
+        "type": "object",
+        "required": [column for column, _ in columns],
+        "properties": {column: _type(kind) for column, kind in columns},
+    }
+
+
+def _counted() -> dict[str, Any]:
+    return {"type": "object", "required": ["count"], "properties": {"count": {"type": "integer"}}}
+
+
+def _type(kind: str) -> dict[str, Any]:
+    if kind in ("json", "jsonb"):
+        return {}
+    if kind.endswith("[]"):
+        return {"type": ["array", "null"]}
+    if kind.startswith("timestamp"):
+        return {"type": ["string", "null"], "format": "date-time"}
+    return {"type": [TYPES.get(kind, "string"), "null"]}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
