@@ -1,26 +1,99 @@
--- source: pg_locks, pg_stat_activity, pg_blocking_pids() (postgresql.org/docs/current/view-pg-locks.html)
+-- source: pg_locks, pg_stat_activity, pg_prepared_xacts, pg_blocking_pids() (postgresql.org/docs/current/view-pg-locks.html)
 -- scope: server
--- rows: many, 100 waiting ones, the longest waits first
+-- rows: many, the 50 longest waits, then those of their blockers that wait too
 -- needs: pg_monitor, else other roles' queries, states and times are missing
 -- variables: query_text (full, masked or none), tokens and secrets (texts.py: how a text is masked)
+-- about: Who waits for whom. `rows`: the 50 sessions that have waited longest for a lock, and those of their blockers that wait themselves (50 at most); the longest waits first. `parent_pid` makes a tree of them: each stands below one that is in its way, and at the root is who waits for nobody.
 --
--- pg_blocking_pids() takes the lock manager's own locks: it is asked for no more sessions than are shown.
--- Queries are masked and cut as in activity.sql.
-WITH waiting AS MATERIALIZED (
+-- | `pid`, `locktype`, `mode` | who waits for what kind of lock |
+-- | `datname`, `schemaname`, `relname`, `relid`, `page`, `tuple`, `transactionid`, `virtualxid`, `classid`, `objid`, `objsubid` | on what; a relation's name only where it is in this database. Of an advisory lock, `classid` and `objid` are the halves of its key |
+-- | `row_relid`, `row_schemaname`, `row_relname` | of one that waits for a transaction to end: the table of the row that it wants, where it has come first in the row's queue |
+-- | `waitstart`, `wait_age_s` | 14+: since when |
+-- | `waiting_since`, `waiting_s` | `waitstart`; before 14 the time of its last change of state, which is that or earlier |
+-- | `usename`, `application_name`, `backend_type`, `state`, `xact_age_s`, `query_age_s` | as in `activity` |
+-- | `query` | masked as in `activity`, its first 500 characters |
+-- | `blocking_pids` | who is in the way; 0 is a prepared transaction |
+-- | `parent_pid`, `depth` | of those in the way one that waits for nobody, else the one that has waited longest; and how many steps it is from there to the root |
+-- | `root_pid` | the root: who has to end for the tree to come loose. `null`, as is `depth`, where there is none: a deadlock that the server has not found yet, or more blockers in between than are shown |
+-- | `blockers` | of the first ten: `pid`, `gid` (of a prepared transaction), `datname`, `usename`, `application_name`, `backend_type`, `state` (`prepared`), `waits` (whether it waits for a lock itself), `xact_age_s`, `query_age_s`, `state_age_s`, `query` |
+--
+-- pg_blocking_pids() takes the lock manager's own locks: it is asked for no more sessions than are shown, and pg_locks
+-- is read once. Queries are masked and cut as in activity.sql. A queue of n sessions has n² edges and 2ⁿ ways through
+-- them: each session has one parent here, so that the way to its root is one. A prepared transaction has no pid: it is
+-- named by the locks that it holds, among them that on its own transactionid.
+WITH RECURSIVE lock AS MATERIALIZED (
+    SELECT l.*
+      FROM pg_locks l
+     WHERE NOT granted OR locktype = 'tuple' OR pid IS NULL
+), waiting AS MATERIALIZED (
     SELECT l.*,
            waitstart AS waiting_since,                                                    -- [pg >= 14]
 -- [pg < 14]           NULL::timestamptz AS waiting_since,
-           a.datname, a.usename, a.application_name, a.state, a.xact_start, a.query_start, a.query,
+           coalesce(waitstart, a.state_change) AS since,                                  -- [pg >= 14]
+-- [pg < 14]           a.state_change AS since,
+           a.datname, a.usename, a.application_name, a.backend_type, a.state, a.xact_start, a.query_start,
            clock_timestamp() AS here
-      FROM pg_locks l
+      FROM lock l
       LEFT JOIN pg_stat_activity a ON a.pid = l.pid
      WHERE NOT granted
-     ORDER BY waiting_since NULLS LAST, query_start NULLS LAST, l.pid
-     LIMIT 100
+), longest AS MATERIALIZED (
+    SELECT pid, pg_blocking_pids(pid) AS pids
+      FROM (SELECT pid FROM waiting ORDER BY since NULLS LAST, pid LIMIT 50) w
+), between AS MATERIALIZED (
+    SELECT pid, pg_blocking_pids(pid) AS pids
+      FROM (SELECT pid FROM waiting
+             WHERE pid IN (SELECT unnest(pids) FROM longest) AND pid NOT IN (SELECT pid FROM longest)
+             ORDER BY since NULLS LAST, pid LIMIT 50) w
 ), blocking AS MATERIALIZED (
-    SELECT waiting.pid, pg_blocking_pids(waiting.pid) AS pids FROM waiting
+    SELECT * FROM longest UNION ALL SELECT * FROM between
+), blocker AS MATERIALIZED (
+    SELECT a.*,
+           a.pid IN (SELECT pid FROM waiting) AS waits
+      FROM pg_stat_activity a
+     WHERE a.pid IN (SELECT unnest(pids) FROM blocking)
+), parent AS MATERIALIZED (
+    SELECT DISTINCT ON (b.pid) b.pid, p.pid AS parent_pid
+      FROM blocking b
+     CROSS JOIN unnest(b.pids) AS p (pid)
+      LEFT JOIN waiting w ON w.pid = p.pid
+      LEFT JOIN blocker a ON a.pid = p.pid
+     ORDER BY b.pid, w.pid IS NOT NULL, w.since, a.xact_start, p.pid
+), way (pid, parent_pid, top_pid, depth) AS (
+    SELECT pid, parent_pid, parent_pid, 1 FROM parent
+     UNION ALL
+    SELECT way.pid, way.parent_pid, p.parent_pid, depth + 1
+      FROM way
+      JOIN parent p ON p.pid = top_pid
+     WHERE depth < 100
+), tree AS (
+    SELECT way.*, top_pid IN (SELECT w.pid FROM waiting w) AS rootless
+      FROM (SELECT DISTINCT ON (pid) * FROM way ORDER BY pid, depth DESC) way
+), conflict (mode, modes) AS (
+    VALUES ('AccessShareLock', '{AccessExclusiveLock}'::text[]),
+           ('RowShareLock', '{ExclusiveLock,AccessExclusiveLock}'),
+           ('RowExclusiveLock', '{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
+           ('ShareUpdateExclusiveLock', '{ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
+           ('ShareLock', '{RowExclusiveLock,ShareUpdateExclusiveLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
+           ('ShareRowExclusiveLock', '{RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
+           ('ExclusiveLock', '{RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
+           ('AccessExclusiveLock', '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+), prepared AS MATERIALIZED (
+    SELECT DISTINCT w.pid AS waiter,
+           CASE WHEN d.encoding = e.encoding THEN x.gid END AS gid,
+           x.owner, x.database, x.prepared
+      FROM waiting w
+      JOIN blocking b ON b.pid = w.pid AND 0 = ANY (b.pids)
+      JOIN conflict c ON c.mode = w.mode
+      JOIN lock h ON h.pid IS NULL AND h.granted AND h.mode = ANY (c.modes)
+                 AND (h.locktype, h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid)
+                     IS NOT DISTINCT FROM
+                     (w.locktype, w.database, w.relation, w.page, w.tuple, w.virtualxid, w.transactionid, w.classid, w.objid, w.objsubid)
+      JOIN lock own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.virtualtransaction = h.virtualtransaction
+      JOIN pg_prepared_xacts x ON x.transaction = own.transactionid
+      LEFT JOIN pg_database d ON d.datname = x.database
+      JOIN pg_database e ON e.datname = current_database()
 ), text AS MATERIALIZED (
-    SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start, a.query_start,
+    SELECT a.pid,
            CASE WHEN :'query_text' = 'none' THEN NULL
                 WHEN :'query_text' = 'full' AND left(query, 500) !~* :'secrets' THEN left(query, 500)
                 ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
@@ -29,7 +102,7 @@ WITH waiting AS MATERIALIZED (
       FROM pg_stat_activity a
       LEFT JOIN pg_database d ON d.oid = a.datid
       JOIN pg_database e ON e.datname = current_database() AND e.encoding = coalesce(d.encoding, e.encoding)
-     WHERE a.pid IN (SELECT pid FROM waiting UNION SELECT unnest(pids) FROM blocking)
+     WHERE a.pid IN (SELECT pid FROM blocking UNION SELECT unnest(pids) FROM blocking)
 )
 SELECT w.pid,
        w.locktype,
@@ -42,26 +115,63 @@ SELECT w.pid,
        w.tuple,
        w.transactionid::text,
        w.virtualxid,
+       w.classid::bigint AS classid,
+       w.objid::bigint AS objid,
+       w.objsubid,
+       o.relation::bigint AS row_relid,
+       rn.nspname AS row_schemaname,
+       rc.relname AS row_relname,
        w.waiting_since AS waitstart,
        round(extract(epoch FROM here - w.waiting_since)::numeric, 3) AS wait_age_s,
+       w.since AS waiting_since,
+       round(extract(epoch FROM here - w.since)::numeric, 3) AS waiting_s,
        w.usename,
        w.application_name,
+       w.backend_type,
        w.state,
        round(extract(epoch FROM here - w.xact_start)::numeric, 3) AS xact_age_s,
        round(extract(epoch FROM here - w.query_start)::numeric, 3) AS query_age_s,
        t.query,
        b.pids AS blocking_pids,
-       (SELECT json_agg(json_build_object(
-                   'pid', bt.pid, 'usename', bt.usename, 'application_name', bt.application_name, 'state', bt.state,
+       tree.parent_pid,
+       CASE WHEN NOT tree.rootless THEN tree.depth END AS depth,
+       CASE WHEN NOT tree.rootless THEN tree.top_pid END AS root_pid,
+       (SELECT json_agg(blocker ORDER BY xact_start, pid)
+          FROM (
+           SELECT bt.xact_start, bt.pid,
+                  json_build_object(
+                   'pid', bt.pid, 'gid', NULL, 'datname', bt.datname, 'usename', bt.usename,
+                   'application_name', bt.application_name, 'backend_type', bt.backend_type,
+                   'state', bt.state, 'waits', bt.waits,
                    'xact_age_s', round(extract(epoch FROM here - bt.xact_start)::numeric, 3),
                    'query_age_s', round(extract(epoch FROM here - bt.query_start)::numeric, 3),
-                   'query', bt.query) ORDER BY bt.xact_start, bt.pid)
-          FROM text bt
-         WHERE bt.pid = ANY (b.pids[1:10])) AS blockers
+                   'state_age_s', round(extract(epoch FROM here - bt.state_change)::numeric, 3),
+                   'query', bq.query) AS blocker
+             FROM blocker bt
+             LEFT JOIN text bq ON bq.pid = bt.pid
+            WHERE bt.pid = ANY (b.pids[1:10])
+            UNION ALL
+           (SELECT p.prepared, 0,
+                  json_build_object(
+                   'pid', 0, 'gid', p.gid, 'datname', p.database, 'usename', p.owner,
+                   'application_name', NULL, 'backend_type', NULL,
+                   'state', 'prepared', 'waits', false,
+                   'xact_age_s', round(extract(epoch FROM here - p.prepared)::numeric, 3),
+                   'query_age_s', NULL,
+                   'state_age_s', round(extract(epoch FROM here - p.prepared)::numeric, 3),
+                   'query', NULL)
+             FROM prepared p
+            WHERE p.waiter = w.pid
+            ORDER BY p.prepared LIMIT 10)
+          ) found (xact_start, pid, blocker)) AS blockers
   FROM waiting w
   JOIN blocking b ON b.pid = w.pid
+  LEFT JOIN tree ON tree.pid = w.pid
   LEFT JOIN text t ON t.pid = w.pid
-  LEFT JOIN pg_class c ON c.oid = w.relation
-                      AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  LEFT JOIN lock o ON o.pid = w.pid AND o.locktype = 'tuple' AND o.granted AND w.locktype = 'transactionid'
+ CROSS JOIN (SELECT oid AS this FROM pg_database WHERE datname = current_database()) d
+  LEFT JOIN pg_class c ON c.oid = w.relation AND w.database IN (0, this)
   LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
- ORDER BY w.waiting_since NULLS LAST, w.query_start NULLS LAST, w.pid
+  LEFT JOIN pg_class rc ON rc.oid = o.relation AND o.database IN (0, this)
+  LEFT JOIN pg_namespace rn ON rn.oid = rc.relnamespace
+ ORDER BY w.since NULLS LAST, w.pid
