@@ -7,6 +7,7 @@ certificate and ~/.pgpass) and `hostaddr` (for the socket) both given.
 
 import _socket
 import contextlib
+import hashlib
 import os
 import random
 import re
@@ -115,6 +116,10 @@ class Session:
         self._host = host
         self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
+        self._opening = ""  # of a transaction that nothing has been asked in yet
+        self._prepared: set[str] = set()
+        self.is_direct = False  # no pooler is in between
+        self.prepares = False  # it is to be used for long, so that planning once pays
         self.facts = self._read_facts(limit_s)
 
     def __enter__(self) -> "Session":
@@ -138,20 +143,27 @@ class Session:
     def transaction(self, statement_timeout_s: float = 5.0) -> Iterator[None]:
         """A read-only transaction with session limits that end with it, so that a pooler's next client sees none.
 
-        One round trip opens it: BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`.
+        BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`: one round trip, and where no pooler is
+        in between, in which the backend may be any, none but that of the first query.
         """
         self._statement_timeout_s = statement_timeout_s
         try:
-            self._backend_pid = _whole(self.query(self._opening(statement_timeout_s)))
+            if self.is_direct:
+                self._opening, self._backend_pid = f"{self._limits(statement_timeout_s)}; ", self.greeter_pid
+            else:
+                self._backend_pid = _whole(self.query(self._limits(statement_timeout_s)))
             yield
         except BaseException:
-            self._backend_pid = 0
+            self._opening, self._backend_pid = "", 0
             if not self._connection.closed:
                 with contextlib.suppress(DatabaseError):
                     self.query("ROLLBACK")
             raise
         self._backend_pid = 0  # before the COMMIT: while we wait for its answer, the backend may serve another
-        self.query("COMMIT")
+        if self._opening:
+            self._opening = ""
+        else:
+            self.query("COMMIT")
 
     def query(self, sql: str, params: Sequence[object] | None = None) -> list[Row]:
         """All rows of one statement, every value as PostgreSQL's text (None for NULL).
@@ -159,6 +171,7 @@ class Session:
         `DatabaseError` carries the SQLSTATE. When the wait is cut short, the server is told to cancel.
         """
         limit_s = self._statement_timeout_s + _GRACE_S
+        sql, self._opening = self._opening + sql, ""
         try:
             with deadline(limit_s, "the query"), self._connection.cursor() as cursor:
                 cursor.execute(sql, params)
@@ -179,16 +192,27 @@ class Session:
             raise senseless()
         return rows[0]
 
+    def prepared(self, sql: str) -> str:
+        """What runs `sql` in the transaction under way: planned once a session, where that pays; else `sql` itself."""
+        if not (self.is_direct and self.prepares):
+            return sql
+        name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
+        if name not in self._prepared:
+            self.query(f"PREPARE {name} AS {sql}")
+            self._prepared.add(name)
+        return f"EXECUTE {name}"
+
     def _read_facts(self, limit_s: float) -> Facts:
         require_supported(self._connection.server_version)
         with self.transaction(min(limit_s, _FACTS_S)):
+            self.is_direct = self._backend_pid == self.greeter_pid
             row = self.row(FACTS_SQL, FACTS_COLUMNS)
         try:
             return parse_facts(row)
         except (*_SENSELESS, AttributeError, RecursionError):
             raise senseless() from None
 
-    def _opening(self, statement_timeout_s: float) -> str:
+    def _limits(self, statement_timeout_s: float) -> str:
         timeout_ms = max(1, int(statement_timeout_s * 1000))
         limits = {
             "search_path": "pg_catalog",
