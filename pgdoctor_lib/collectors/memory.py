@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pgdoctor_lib.collectors.known import Known
 from pgdoctor_lib.collectors.registry import Asked
 from pgdoctor_lib.collectors.remedies import failed
 from pgdoctor_lib.errors import DatabaseError
@@ -26,12 +27,13 @@ class Memory:
     """One for each database, and one for each server, whose sections one database at a time brings along.
 
     `every_nth`: what is asked for in each nth cycle only; `was_dear`: this cycle asked for something that reads all
-    there is, after which a session holds on to much memory of the server.
+    there is, after which a session holds on to much memory of the server. `known`: statements whose texts were told.
     """
 
     def __init__(self) -> None:
         self.every_nth: dict[str, int] = {}
         self.was_dear = False
+        self.known = Known()
         self._ran: dict[str, float] = {}
         self._refused: dict[str, _Refusal] = {}
         self._cycles = -1

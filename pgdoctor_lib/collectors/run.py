@@ -93,7 +93,10 @@ class Collecting:
             return collected
         if isinstance(elsewhere, TopQueries):
             return _with(collected, elsewhere)
-        return _with(collected, top_queries.elsewhere(elsewhere, self._dsn, self._limit, self._query_text))
+        known = self._memory.known
+        found = top_queries.elsewhere(elsewhere, self._dsn, self._limit, self._query_text, known.ids(now))
+        known.add(found.told, now)
+        return _with(collected, found)
 
 
 def _candidates(session: Session) -> list[Row] | TopQueries | None:
@@ -130,7 +133,7 @@ def run(
     facts, now = session.facts, time.monotonic()
     asked = _due(facts, query_text, memory, server, now)
     if top_queries.readable(facts):
-        asked.append(top_queries.asked(facts, limit, query_text))
+        asked.append(top_queries.asked(facts, limit, query_text, known=memory.known.ids(now)))
     answers = _ask(session, asked, budget_s)
     errors = [failed(name, error, facts) for name, error in answers.failures.items()]
     errors += [*memory.refusals, *(server.refusals if server and server is not memory else ())]
@@ -144,7 +147,9 @@ def run(
     errors += [CollectorError(name, NO_JSON) for name in spoiled]
     whole = tuple(Section(name, text) for name, text in found.items() if name not in spoiled)
     collected = Collected(facts.db_name, facts.version, whole, None, tuple(errors), answers.costs)
-    return _with(collected, _top_queries(session, answers.rows.get(top_queries.NAME), limit, query_text))
+    top = _top_queries(session, answers.rows.get(top_queries.NAME), limit, query_text, memory.known.ids(now))
+    memory.known.add(top.told, now)
+    return _with(collected, top)
 
 
 @dataclass
@@ -211,14 +216,16 @@ def _each(session: Session, asked: list[Asked], timeout_s: float) -> _Answers:
     return answers
 
 
-def _top_queries(session: Session, row: Row | None, limit: int, query_text: QueryText) -> TopQueries:
+def _top_queries(
+    session: Session, row: Row | None, limit: int, query_text: QueryText, known: frozenset[str]
+) -> TopQueries:
     facts = session.facts
     if row is not None:
         return top_queries.answered(row, facts)
     if not top_queries.readable(facts):
         return top_queries.unreadable(facts)
     try:
-        return top_queries.alone(session, limit, query_text)
+        return top_queries.alone(session, limit, query_text, known=known)
     except DatabaseError as error:
         if is_lost(error):
             raise
@@ -227,7 +234,9 @@ def _top_queries(session: Session, row: Row | None, limit: int, query_text: Quer
 
 def _with(collected: Collected, found: TopQueries) -> Collected:
     others = tuple(error for error in collected.errors if error.collector != top_queries.NAME)
-    return replace(collected, top_queries=found.json, errors=(*others, *found.errors))
+    queries = () if found.queries is None else (Section(top_queries.SECTION, found.queries),)
+    sections_now = (*collected.sections, *queries)
+    return replace(collected, sections=sections_now, top_queries=found.json, errors=(*others, *found.errors))
 
 
 def _json_of(text: str | None) -> str:

@@ -1,9 +1,14 @@
-"""The statements that took most time, from pg_stat_statements: wherever it is, and why not where it isn't."""
+"""Statements' counters, from pg_stat_statements: wherever it is, and why not where it isn't.
+
+Two things are made of one reading: `top_queries`, in the shape of the first PGDoctor, and the section `queries`.
+"""
 
 import json
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
@@ -14,11 +19,13 @@ from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import Row, Session, connect
+from pgdoctor_lib.postgres.query import quote_identifier
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError
 
 NAME = "top_queries"
+SECTION = "queries"
 EXTENSION = "pg_stat_statements"
 STATEMENT_TIMEOUT_S = 5.0
 SEARCH_S = 5.0  # for all the databases that might have the extension together: they answer soon, or hold up the cycle
@@ -31,6 +38,15 @@ _FORGET = (
     "(SELECT encoding FROM pg_database WHERE datname = current_database())"
 )
 _UNTRANSLATABLE = ("22021", "22P05")
+_QUERYID = re.compile("-?[0-9]{1,19}")
+_SEPARATOR, _PARTS = "\x1e", 4  # JSON that the server wrote holds no control characters
+_ALL = """SELECT n.count || ' ' || concat_ws(chr(30),
+       (SELECT coalesce(json_agg(u), '[]')::text FROM u),
+       json_build_object('hidden', t.hidden_count, 'recording', t.recording),
+       json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'), 'total', row_to_json(t),
+                         'more', greatest(0, t.count - n.count)),
+       (SELECT coalesce(string_agg(queryid, ' '), '') FROM r WHERE query IS NOT NULL))
+  FROM t, (SELECT count(*) FROM r) n"""
 
 
 @dataclass(frozen=True)
@@ -46,24 +62,43 @@ _places: dict[tuple[tuple[Host, ...], str], _Place] = {}
 
 @dataclass(frozen=True)
 class TopQueries:
-    """`json`: the array as text, None where it could not be read; `errors`: what is missing from it, and why."""
+    """`json`: the array as text, None where it could not be read; `errors`: what is missing from it, and why.
+
+    `queries`: the section's text; `told`: the queryids of those of its rows that came with their texts.
+    """
 
     json: str | None
     errors: tuple[CollectorError, ...] = ()
+    queries: str | None = None
+    told: frozenset[str] = frozenset()
 
 
-def asked(facts: Facts, limit: int, query_text: QueryText, dbid: int = 0, *, texts: bool = True) -> Asked:
-    """The `limit` statements of database `dbid` (0: this one) that took most time, and what is known of the others."""
+def asked(
+    facts: Facts,
+    limit: int,
+    query_text: QueryText,
+    dbid: int = 0,
+    *,
+    texts: bool = True,
+    known: frozenset[str] = frozenset(),
+) -> Asked:
+    """The statements of database `dbid` (0: this one) that are among the first `limit` by any measure, and sums of all.
+
+    `known`: queryids whose texts the section `queries` may leave out.
+    """
     schema = facts.extensions[EXTENSION].schema
     variables = {"pgss_schema": schema, "dbid": str(dbid), "limit": str(limit), "texts": str(texts).lower()}
-    variables |= masking.variables(query_text)
-    rows = query(NAME).sql(facts.has, **variables)
-    total = query(f"{NAME}.total").sql(facts.has, **variables)
-    columns = (
-        f"SELECT coalesce(json_agg(t), '[]')::text FROM (\n{rows}) t",
-        f"SELECT row_to_json(t)::text FROM (\n{total}) t",
-    )
-    return Asked(NAME, columns)
+    variables |= {"known": f"{{{','.join(sorted(known))}}}", **masking.variables(query_text)}
+    reading, rows = query(SECTION).sql(facts.has, **variables).rsplit("\nSELECT ", 1)
+    scan = f"{quote_identifier(schema)}.pg_stat_statements"
+    read = {f"{scan}(false)": "entry", f"{scan}('{variables['texts']}')": "wording"}
+    ctes = {"r": f"SELECT {rows}"}
+    for name, file in (("t", f"{SECTION}.total"), ("u", NAME)):
+        ctes[name] = query(file).sql(facts.has, **variables)
+        for call, cte in read.items():
+            ctes[name] = ctes[name].replace(call, cte)
+    made = "".join(f", {name} AS MATERIALIZED (\n{sql})" for name, sql in ctes.items())
+    return Asked(NAME, (f"{reading}{made}\n{_ALL}",))
 
 
 def readable(facts: Facts) -> bool:
@@ -80,9 +115,10 @@ def unreadable(facts: Facts) -> TopQueries:
 
 
 def answered(row: Row, facts: Facts) -> TopQueries:
-    """What the columns of `asked` brought, and what they tell is missing."""
-    told = _total(row[1] or "")
-    if told is None or not is_json(row[0] or "", "["):
+    """What the column of `asked` brought, and what it tells is missing."""
+    parts = (row[0] or "").partition(" ")[2].split(_SEPARATOR)
+    told = _total(parts[1]) if len(parts) == _PARTS else None
+    if told is None or not (is_json(parts[0], "[") and is_json(parts[2], "{")):
         return TopQueries(None, (CollectorError(NAME, NO_JSON),))
     hidden_count, recording = told
     errors = []
@@ -91,19 +127,22 @@ def answered(row: Row, facts: Facts) -> TopQueries:
         errors.append(CollectorError(NAME, hidden, grant(facts)))
     if not recording:
         errors.append(CollectorError(NAME, "pg_stat_statements records nothing", _RECORD))
-    return TopQueries(row[0], tuple(errors))
+    ids = parts[3].split()
+    return TopQueries(parts[0], tuple(errors), parts[2], frozenset(filter(_QUERYID.fullmatch, ids)))
 
 
-def alone(session: Session, limit: int, query_text: QueryText, dbid: int = 0) -> TopQueries:
+def alone(
+    session: Session, limit: int, query_text: QueryText, dbid: int = 0, known: frozenset[str] = frozenset()
+) -> TopQueries:
     """Database `dbid`'s top queries, read in a statement of its own. Texts that this encoding lacks are left out."""
     try:
-        return _read(session, asked(session.facts, limit, query_text, dbid))
+        return _read(session, asked(session.facts, limit, query_text, dbid, known=known))
     except DatabaseError as error:
         if error.sqlstate not in _UNTRANSLATABLE:
             raise
     found = _read(session, asked(session.facts, limit, query_text, dbid, texts=False))
     why = f"texts are left out: some database's statements cannot be written in {session.facts.server_encoding}"
-    return TopQueries(found.json, (*found.errors, CollectorError(NAME, why, _FORGET)))
+    return replace(found, errors=(*found.errors, CollectorError(NAME, why, _FORGET)))
 
 
 def candidates(session: Session) -> list[Row]:
@@ -113,7 +152,9 @@ def candidates(session: Session) -> list[Row]:
     return [row for row in rows if len(row) == 2 and re.fullmatch("[0-9]{1,10}", row[1] or "")]
 
 
-def elsewhere(databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText) -> TopQueries:
+def elsewhere(
+    databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText, known: frozenset[str] = frozenset()
+) -> TopQueries:
     """The same from another database of the server: the first that has the extension and lets us in.
 
     Where it was found, or that it was not, is remembered for an hour: no cycle in between searches.
@@ -127,7 +168,12 @@ def elsewhere(databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText)
     try:
         with deadline(SEARCH_S, "the search for pg_stat_statements"):
             for dbname, dbid in databases:
-                if found := _from(dsn, str(dbname), int(dbid or 0), limit, query_text):
+                found = _from(
+                    dsn,
+                    str(dbname),
+                    partial(alone, limit=limit, query_text=query_text, dbid=int(dbid or 0), known=known),
+                )
+                if found:
                     _places[key] = place or _Place(dbname, now + SEARCH_AGAIN_S)
                     return found
     except DeadlineExceeded as error:
@@ -140,10 +186,10 @@ def elsewhere(databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText)
     return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", CREATE)
 
 
-def _from(dsn: Dsn, dbname: str, dbid: int, limit: int, query_text: QueryText) -> TopQueries | None:
+def _from(dsn: Dsn, dbname: str, read: Callable[[Session], TopQueries]) -> TopQueries | None:
     try:
         with connect(dsn, dbname=dbname, connect_timeout_s=1, total_s=SEARCH_S) as session:
-            return alone(session, limit, query_text, dbid) if readable(session.facts) else None
+            return read(session) if readable(session.facts) else None
     except DatabaseError:
         return None  # a database that does not let us in is no database to read it from
 

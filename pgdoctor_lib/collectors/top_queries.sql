@@ -4,6 +4,7 @@
 -- needs: pg_stat_statements, pg_monitor
 -- variables: pgss_schema (where the extension is), dbid (pg_database.oid, or 0 for this one), limit, texts (true or false), query_text, tokens, secrets
 --
+-- queries.sql's rows need the same: top_queries.py has both read it once.
 -- psql -v pgss_schema=public -v dbid=0 -v limit=20 -v texts=true -v query_text=none -v tokens= -v secrets= -f top_queries.sql
 -- Constants in utility statements are not normalised: the text is cut and masked as in activity.sql.
 -- Numbers first, texts only for those that may be shown: 50 more than asked for, since PGDoctor's own are left out.
@@ -25,7 +26,7 @@ WITH number AS MATERIALIZED (
     SELECT n.queryid, n.calls, n.total_exec_time_ms, n.rows, min(t.query COLLATE "C") AS query
       FROM number n
       LEFT JOIN :"pgss_schema".pg_stat_statements(:'texts') t ON t.queryid = n.queryid AND t.dbid = n.dbid
-     WHERE t.query IS NULL OR t.query NOT LIKE 'SELECT /* pgdoctor%'
+     WHERE t.query IS NULL OR t.query !~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor'
      GROUP BY n.queryid, n.calls, n.total_exec_time_ms, n.rows
      ORDER BY n.total_exec_time_ms DESC, n.queryid
      LIMIT :'limit'::int

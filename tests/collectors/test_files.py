@@ -16,7 +16,14 @@ from pgdoctor_lib.postgres.connect import connect
 from tests.postgres.server import Database
 
 RECORDED = Path(__file__).with_name("columns")  # a file each: a line a column, its name and its type
-VARIABLES = {"pgss_schema": "public", "dbid": "0", "limit": "20", "texts": "true", **texts.variables("masked")}
+VARIABLES = {
+    "pgss_schema": "public",
+    "dbid": "0",
+    "limit": "20",
+    "texts": "true",
+    "known": "{}",
+    **texts.variables("masked"),
+}
 TYPES = "SELECT oid, format_type(oid, NULL) FROM pg_type"
 
 

@@ -22,8 +22,14 @@ _VERSIONS = ("16.3", "18.1", "12.0", "9.6.1", "99.99", "x", "", "16\n\x1b[31m", 
 _BEGIN = [b"x"] * 8 + [b"4711"]
 _FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b'{"pg_stat_statements": ["1.10", "public"]}']
 _SECTION = b'{"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
-_TOP = b'[{"fingerprint": "1", "normalized_query": "SELECT 1", "calls": 1}]'
-_TOTAL = b'{"hidden": 0, "recording": true, "count": 1}'
+_TOP = b"1 " + b"\x1e".join(
+    (
+        b'[{"fingerprint": "1", "normalized_query": "SELECT 1", "calls": 1}]',
+        b'{"hidden": 0, "recording": true}',
+        b'{"rows": [], "total": {"count": 1}, "more": 1}',
+        b"1",
+    )
+)
 _OIDS = (16, 17, 18, 20, 23, 25, 114, 700, 1007, 1009, 1043, 1082, 1114, 1184, 1186, 1700, 2249, 3802, 3910, 0, 2**31)
 _SQLSTATES = (
     b"57P01",
@@ -277,10 +283,10 @@ def _row_for(sql: bytes) -> list[bytes]:
     if b"pgdoctor:server" in sql:
         return list(_FACTS)
     if sql.startswith(b"SELECT /* pgdoctor:top_queries"):
-        return [_TOP, _TOTAL]
+        return [_TOP]
     if sql.startswith(b"SELECT /* pgdoctor:"):
         return [_SECTION]
-    return [*[_SECTION] * len(sections(healthy_facts(), "masked")), _TOP, _TOTAL]
+    return [*[_SECTION] * len(sections(healthy_facts(), "masked")), _TOP]
 
 
 def _ready(state: bytes) -> bytes:

@@ -1,0 +1,217 @@
+-- source: pg_stat_statements (postgresql.org/docs/current/pgstatstatements.html)
+-- scope: database
+-- rows: many, the union of as many as asked for each by total and mean time, calls, rows, blocks read, temporary blocks, WAL, I/O and JIT time
+-- needs: pg_stat_statements, pg_monitor
+-- variables: pgss_schema (where the extension is), dbid (pg_database.oid, or 0 for this one), limit, texts (true or false), known (queryids whose texts may be left out, an array), query_text, tokens, secrets
+-- counters: calls, plans, total_plan_time_ms, total_exec_time_ms, rows, shared_blks_hit, shared_blks_read, shared_blks_dirtied, shared_blks_written, local_blks_hit, local_blks_read, local_blks_dirtied, local_blks_written, temp_blks_read, temp_blks_written, shared_blk_read_time_ms, shared_blk_write_time_ms, local_blk_read_time_ms, local_blk_write_time_ms, temp_blk_read_time_ms, temp_blk_write_time_ms, wal_records, wal_fpi, wal_bytes, wal_buffers_full, jit_functions, jit_generation_time_ms, jit_inlining_count, jit_inlining_time_ms, jit_optimization_count, jit_optimization_time_ms, jit_emission_count, jit_emission_time_ms, jit_deform_count, jit_deform_time_ms, parallel_workers_to_launch, parallel_workers_launched
+-- about: This database's statements that are first by any measure, each role's and level's once with all its counters, those that took most time first; PGDoctor's own are left out. Columns follow the extension's version: 1.8 came with PostgreSQL 13, 1.9 with 14, 1.10 with 15, 1.11 with 17, 1.12 with 18; an upgraded server has the older one until ALTER EXTENSION.
+--
+-- | `queryid` | which statement, as text: 64 bits are more than a JSON number holds everywhere; `fingerprint` in `top_queries` |
+-- | `userid`, `rolname`, `toplevel` | who ran it, and (1.9+) whether it was sent by a client: `false` within a function, whose own time counts the same time once more |
+-- | `query` | its text, masked as in `top_queries`, its first 5,000 characters, in the first row of a `queryid`; `null` where it came in a snapshot within the last hour, for all but 40 texts in one snapshot (the others follow), and where it cannot be written in this database's encoding |
+-- | `calls`, `rows` | how often it ran, and the rows that came or were changed |
+-- | `plans`, `total_plan_time_ms` | 1.8+: how often it was planned, and the time; 0 with `pg_stat_statements.track_planning` off |
+-- | `total_exec_time_ms`, `min_exec_time_ms`, `max_exec_time_ms`, `mean_exec_time_ms`, `stddev_exec_time_ms` | time spent executing it |
+-- | `shared_blks_hit`, `shared_blks_read`, `shared_blks_dirtied`, `shared_blks_written` | blocks of tables and indexes |
+-- | `local_blks_hit`, `local_blks_read`, `local_blks_dirtied`, `local_blks_written` | blocks of temporary tables |
+-- | `temp_blks_read`, `temp_blks_written` | blocks of what did not fit into `work_mem` |
+-- | `shared_blk_read_time_ms`, `shared_blk_write_time_ms` | time that took; 0 with `track_io_timing` off; before 1.11 local blocks' too (blk_read_time, blk_write_time) |
+-- | `local_blk_read_time_ms`, `local_blk_write_time_ms` | 1.11+ |
+-- | `temp_blk_read_time_ms`, `temp_blk_write_time_ms` | 1.10+ |
+-- | `wal_records`, `wal_fpi`, `wal_bytes`, `wal_buffers_full` (1.12+) | 1.8+: WAL that it wrote: records, full page images, bytes |
+-- | `jit_functions`, `jit_generation_time_ms`, `jit_inlining_count`, `jit_inlining_time_ms`, `jit_optimization_count`, `jit_optimization_time_ms`, `jit_emission_count`, `jit_emission_time_ms` | 1.10+: JIT compilation |
+-- | `jit_deform_count`, `jit_deform_time_ms` | 1.11+ |
+-- | `parallel_workers_to_launch`, `parallel_workers_launched` | 1.12+: planned, and there |
+-- | `stats_since`, `minmax_stats_since` | 1.11+: since when its counters, its min and max, are kept |
+--
+-- psql -v pgss_schema=public -v dbid=0 -v limit=20 -v texts=true -v known={} -v query_text=none -v tokens= -v secrets= -f queries.sql
+-- Numbers first, texts only for those that may be shown, since texts cost most: 50 more than asked for, for PGDoctor's
+-- own are left out. top_queries.py puts top_queries.sql and queries.total.sql in here, so that these read `entry` and
+-- `wording` in place of the extension.
+WITH entry AS MATERIALIZED (
+    SELECT * FROM :"pgss_schema".pg_stat_statements(false)
+), number AS MATERIALIZED (
+    SELECT dbid, userid, queryid,
+           toplevel,                                                                      -- [pg_stat_statements >= 1.9]
+-- [pg_stat_statements < 1.9]           NULL::bool AS toplevel,
+           calls,
+           plans,                                                                         -- [pg_stat_statements >= 1.8]
+           total_plan_time AS total_plan_time_ms,                                         -- [pg_stat_statements >= 1.8]
+           total_exec_time AS total_exec_time_ms,                                         -- [pg_stat_statements >= 1.8]
+           min_exec_time AS min_exec_time_ms,                                             -- [pg_stat_statements >= 1.8]
+           max_exec_time AS max_exec_time_ms,                                             -- [pg_stat_statements >= 1.8]
+           mean_exec_time AS mean_exec_time_ms,                                           -- [pg_stat_statements >= 1.8]
+           stddev_exec_time AS stddev_exec_time_ms,                                       -- [pg_stat_statements >= 1.8]
+-- [pg_stat_statements < 1.8]           NULL::bigint AS plans,
+-- [pg_stat_statements < 1.8]           NULL::float8 AS total_plan_time_ms,
+-- [pg_stat_statements < 1.8]           total_time AS total_exec_time_ms,
+-- [pg_stat_statements < 1.8]           min_time AS min_exec_time_ms,
+-- [pg_stat_statements < 1.8]           max_time AS max_exec_time_ms,
+-- [pg_stat_statements < 1.8]           mean_time AS mean_exec_time_ms,
+-- [pg_stat_statements < 1.8]           stddev_time AS stddev_exec_time_ms,
+           rows,
+           shared_blks_hit,
+           shared_blks_read,
+           shared_blks_dirtied,
+           shared_blks_written,
+           local_blks_hit,
+           local_blks_read,
+           local_blks_dirtied,
+           local_blks_written,
+           temp_blks_read,
+           temp_blks_written,
+           shared_blk_read_time AS shared_blk_read_time_ms,                               -- [pg_stat_statements >= 1.11]
+           shared_blk_write_time AS shared_blk_write_time_ms,                             -- [pg_stat_statements >= 1.11]
+           local_blk_read_time AS local_blk_read_time_ms,                                 -- [pg_stat_statements >= 1.11]
+           local_blk_write_time AS local_blk_write_time_ms,                               -- [pg_stat_statements >= 1.11]
+-- [pg_stat_statements < 1.11]           blk_read_time AS shared_blk_read_time_ms,
+-- [pg_stat_statements < 1.11]           blk_write_time AS shared_blk_write_time_ms,
+-- [pg_stat_statements < 1.11]           NULL::float8 AS local_blk_read_time_ms,
+-- [pg_stat_statements < 1.11]           NULL::float8 AS local_blk_write_time_ms,
+           temp_blk_read_time AS temp_blk_read_time_ms,                                   -- [pg_stat_statements >= 1.10]
+           temp_blk_write_time AS temp_blk_write_time_ms,                                 -- [pg_stat_statements >= 1.10]
+-- [pg_stat_statements < 1.10]           NULL::float8 AS temp_blk_read_time_ms,
+-- [pg_stat_statements < 1.10]           NULL::float8 AS temp_blk_write_time_ms,
+           wal_records,                                                                   -- [pg_stat_statements >= 1.8]
+           wal_fpi,                                                                       -- [pg_stat_statements >= 1.8]
+           wal_bytes,                                                                     -- [pg_stat_statements >= 1.8]
+-- [pg_stat_statements < 1.8]           NULL::bigint AS wal_records,
+-- [pg_stat_statements < 1.8]           NULL::bigint AS wal_fpi,
+-- [pg_stat_statements < 1.8]           NULL::numeric AS wal_bytes,
+           wal_buffers_full,                                                              -- [pg_stat_statements >= 1.12]
+-- [pg_stat_statements < 1.12]           NULL::bigint AS wal_buffers_full,
+           jit_functions,                                                                 -- [pg_stat_statements >= 1.10]
+           jit_generation_time AS jit_generation_time_ms,                                 -- [pg_stat_statements >= 1.10]
+           jit_inlining_count,                                                            -- [pg_stat_statements >= 1.10]
+           jit_inlining_time AS jit_inlining_time_ms,                                     -- [pg_stat_statements >= 1.10]
+           jit_optimization_count,                                                        -- [pg_stat_statements >= 1.10]
+           jit_optimization_time AS jit_optimization_time_ms,                             -- [pg_stat_statements >= 1.10]
+           jit_emission_count,                                                            -- [pg_stat_statements >= 1.10]
+           jit_emission_time AS jit_emission_time_ms,                                     -- [pg_stat_statements >= 1.10]
+-- [pg_stat_statements < 1.10]           NULL::bigint AS jit_functions,
+-- [pg_stat_statements < 1.10]           NULL::float8 AS jit_generation_time_ms,
+-- [pg_stat_statements < 1.10]           NULL::bigint AS jit_inlining_count,
+-- [pg_stat_statements < 1.10]           NULL::float8 AS jit_inlining_time_ms,
+-- [pg_stat_statements < 1.10]           NULL::bigint AS jit_optimization_count,
+-- [pg_stat_statements < 1.10]           NULL::float8 AS jit_optimization_time_ms,
+-- [pg_stat_statements < 1.10]           NULL::bigint AS jit_emission_count,
+-- [pg_stat_statements < 1.10]           NULL::float8 AS jit_emission_time_ms,
+           jit_deform_count,                                                              -- [pg_stat_statements >= 1.11]
+           jit_deform_time AS jit_deform_time_ms,                                         -- [pg_stat_statements >= 1.11]
+-- [pg_stat_statements < 1.11]           NULL::bigint AS jit_deform_count,
+-- [pg_stat_statements < 1.11]           NULL::float8 AS jit_deform_time_ms,
+           parallel_workers_to_launch,                                                    -- [pg_stat_statements >= 1.12]
+           parallel_workers_launched,                                                     -- [pg_stat_statements >= 1.12]
+-- [pg_stat_statements < 1.12]           NULL::bigint AS parallel_workers_to_launch,
+-- [pg_stat_statements < 1.12]           NULL::bigint AS parallel_workers_launched,
+           stats_since,                                                                   -- [pg_stat_statements >= 1.11]
+           minmax_stats_since,                                                            -- [pg_stat_statements >= 1.11]
+-- [pg_stat_statements < 1.11]           NULL::timestamptz AS stats_since,
+-- [pg_stat_statements < 1.11]           NULL::timestamptz AS minmax_stats_since,
+           nullif(temp_blks_read + temp_blks_written, 0) AS temp_blks,
+           shared_blk_read_time + shared_blk_write_time + local_blk_read_time             -- [pg_stat_statements >= 1.11]
+             + local_blk_write_time + temp_blk_read_time + temp_blk_write_time AS io_time, -- [pg_stat_statements >= 1.11]
+-- [pg_stat_statements < 1.11]           blk_read_time + blk_write_time AS io_time,
+           jit_generation_time + jit_inlining_time + jit_optimization_time + jit_emission_time AS jit_time, -- [pg_stat_statements >= 1.10]
+-- [pg_stat_statements < 1.10]           NULL::float8 AS jit_time,
+           CASE WHEN calls >= 5 THEN mean_exec_time END AS mean_time                      -- [pg_stat_statements >= 1.8]
+-- [pg_stat_statements < 1.8]           CASE WHEN calls >= 5 THEN mean_time END AS mean_time
+      FROM entry
+     WHERE dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
+                       ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
+       AND queryid IS NOT NULL
+), candidate AS MATERIALIZED (
+    (SELECT queryid FROM number GROUP BY queryid ORDER BY sum(total_exec_time_ms) DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number ORDER BY total_exec_time_ms DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE mean_time > 0 ORDER BY mean_time DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number ORDER BY calls DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE rows > 0 ORDER BY rows DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE shared_blks_read > 0 ORDER BY shared_blks_read DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE temp_blks > 0 ORDER BY temp_blks DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE wal_bytes > 0 ORDER BY wal_bytes DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE io_time > 0 ORDER BY io_time DESC, queryid LIMIT :'limit'::int + 50)
+     UNION (SELECT queryid FROM number WHERE jit_time > 0 ORDER BY jit_time DESC, queryid LIMIT :'limit'::int + 50)
+), wording AS MATERIALIZED (
+    SELECT dbid, queryid, min(left(query, 10000) COLLATE "C") AS query
+      FROM :"pgss_schema".pg_stat_statements(:'texts')
+     WHERE dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
+                       ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
+       AND (query ~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor' OR queryid IN (SELECT queryid FROM candidate))
+     GROUP BY dbid, queryid
+), ranked AS (
+    SELECT n.*, w.query,
+           least(row_number() OVER (ORDER BY total_exec_time_ms DESC, queryid, userid),
+                 CASE WHEN mean_time > 0 THEN row_number() OVER (ORDER BY mean_time DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN calls > 0 THEN row_number() OVER (ORDER BY calls DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN rows > 0 THEN row_number() OVER (ORDER BY rows DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN shared_blks_read > 0 THEN row_number() OVER (ORDER BY shared_blks_read DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN temp_blks > 0 THEN row_number() OVER (ORDER BY temp_blks DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN wal_bytes > 0 THEN row_number() OVER (ORDER BY wal_bytes DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN io_time > 0 THEN row_number() OVER (ORDER BY io_time DESC NULLS LAST, queryid, userid) END,
+                 CASE WHEN jit_time > 0 THEN row_number() OVER (ORDER BY jit_time DESC NULLS LAST, queryid, userid) END) AS place
+      FROM number n
+      JOIN candidate USING (queryid)
+      LEFT JOIN wording w USING (queryid)
+     WHERE w.query IS NULL OR w.query !~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor'
+), shown AS (
+    SELECT s.*, is_new AND count(*) FILTER (WHERE is_new) OVER (ORDER BY total_exec_time_ms DESC, queryid, userid, toplevel) <= 40 AS is_told
+      FROM (SELECT *, query IS NOT NULL AND queryid <> ALL (:'known'::bigint[])
+                        AND row_number() OVER (PARTITION BY queryid ORDER BY total_exec_time_ms DESC, userid, toplevel) = 1 AS is_new
+              FROM ranked
+             WHERE place <= :'limit'::int) s
+)
+SELECT queryid::text,
+       userid::bigint,
+       rolname,
+       toplevel,
+       CASE WHEN :'query_text' = 'none' OR NOT is_told THEN NULL
+            WHEN :'query_text' = 'full' AND left(query, 5000) !~* :'secrets' THEN left(query, 5000)
+            ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
+                    FROM regexp_matches(left(query, 5000), :'tokens', 'g') AS token)
+       END AS query,
+       calls,
+       plans,
+       round(total_plan_time_ms::numeric, 3) AS total_plan_time_ms,
+       round(total_exec_time_ms::numeric, 3) AS total_exec_time_ms,
+       round(min_exec_time_ms::numeric, 3) AS min_exec_time_ms,
+       round(max_exec_time_ms::numeric, 3) AS max_exec_time_ms,
+       round(mean_exec_time_ms::numeric, 3) AS mean_exec_time_ms,
+       round(stddev_exec_time_ms::numeric, 3) AS stddev_exec_time_ms,
+       rows,
+       shared_blks_hit,
+       shared_blks_read,
+       shared_blks_dirtied,
+       shared_blks_written,
+       local_blks_hit,
+       local_blks_read,
+       local_blks_dirtied,
+       local_blks_written,
+       temp_blks_read,
+       temp_blks_written,
+       round(shared_blk_read_time_ms::numeric, 3) AS shared_blk_read_time_ms,
+       round(shared_blk_write_time_ms::numeric, 3) AS shared_blk_write_time_ms,
+       round(local_blk_read_time_ms::numeric, 3) AS local_blk_read_time_ms,
+       round(local_blk_write_time_ms::numeric, 3) AS local_blk_write_time_ms,
+       round(temp_blk_read_time_ms::numeric, 3) AS temp_blk_read_time_ms,
+       round(temp_blk_write_time_ms::numeric, 3) AS temp_blk_write_time_ms,
+       wal_records,
+       wal_fpi,
+       wal_bytes,
+       wal_buffers_full,
+       jit_functions,
+       round(jit_generation_time_ms::numeric, 3) AS jit_generation_time_ms,
+       jit_inlining_count,
+       round(jit_inlining_time_ms::numeric, 3) AS jit_inlining_time_ms,
+       jit_optimization_count,
+       round(jit_optimization_time_ms::numeric, 3) AS jit_optimization_time_ms,
+       jit_emission_count,
+       round(jit_emission_time_ms::numeric, 3) AS jit_emission_time_ms,
+       jit_deform_count,
+       round(jit_deform_time_ms::numeric, 3) AS jit_deform_time_ms,
+       parallel_workers_to_launch,
+       parallel_workers_launched,
+       stats_since,
+       minmax_stats_since
+  FROM shown
+  LEFT JOIN pg_roles r ON r.oid = userid
+ ORDER BY shown.total_exec_time_ms DESC, shown.queryid, userid, toplevel
