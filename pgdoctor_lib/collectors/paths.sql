@@ -12,5 +12,5 @@ SELECT d.data_directory,
        (SELECT json_object_agg(spcname, location ORDER BY spcname)
           FROM (SELECT spcname, pg_tablespace_location(oid) AS location FROM pg_tablespace ORDER BY oid LIMIT 100) t
          WHERE location LIKE '/%') AS tablespaces,
-       (SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'checkpointer') AS checkpointer_pid
+       (SELECT min(pid) FROM pg_stat_get_activity(NULL) WHERE backend_type = 'checkpointer') AS checkpointer_pid
   FROM (SELECT CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END) d (data_directory)

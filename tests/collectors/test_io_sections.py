@@ -211,7 +211,9 @@ def test_a_tablespace_with_a_table_and_a_temporary_file(
     sorting.close()
     gone = wait_for(lambda: _if(collect(database.dsn).row("tablespaces", spcname=name), "temp_files", 0), "still there")
     assert (gone["temp_bytes"], gone["temp_oldest_age_s"]) == (0, None)
-    assert collect(database.dsn).row("tablespaces", spcname="pg_default")["location"] is None
+    default, shared = (document.row("tablespaces", spcname=each) for each in ("pg_default", "pg_global"))
+    assert (default["location"], default["size_bytes"], default["temp_files"]) == (None, None, 0)
+    assert shared["size_bytes"] > 100_000 and shared["temp_files"] is None
     assert document.sections["tablespaces"]["total"]["count"] == 3
 
 
