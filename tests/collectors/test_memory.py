@@ -1,0 +1,168 @@
+"""What is asked when, by whom, and in which session."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pgdoctor_lib.collectors.memory import Memory, stretched
+from pgdoctor_lib.collectors.registry import Asked
+from pgdoctor_lib.collectors.run import Collecting
+from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.errors import DatabaseError
+from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.snapshot import Collected, Cost
+from tests.postgres.server import Database, Server
+from tests.postgres_lib.relay import Relay
+from tests.waiting import wait_for
+
+FACTS = Facts(180004, "PostgreSQL 18.4", "UTF8", False, "app", "monitor", True, True, {})
+GRANTED = Facts(180004, "PostgreSQL 18.4", "UTF8", False, "app", "monitor", False, True, {})
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgdoctor' AND datname = %s"
+
+
+def due(memory: Memory, part: Asked, at: float, facts: Facts = FACTS) -> bool:
+    """Whether it is due in a cycle at this time; if so it is asked, in vain never."""
+    memory.begin_cycle()
+    found = memory.is_due(part, facts, at)
+    if found:
+        memory.asked(part, None, facts, at)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("every_s", "expected"),
+    [
+        (0.0, [True] * 7),
+        (120.0, [True, False, True, False, True, False, True]),
+        (300.0, [True, *[False] * 4, True, False]),
+    ],
+)
+def test_cadences(every_s: float, expected: list[bool]) -> None:
+    """Cycles a minute apart, each a moment early or late."""
+    memory, part = Memory(), Asked("x", (), every_s)
+    times = [1000.0, 1060.1, 1119.9, 1180.0, 1239.8, 1299.9, 1360.0]
+    assert [due(memory, part, at) for at in times] == expected
+
+
+def test_what_is_refused_is_asked_again_after_an_hour_or_a_change() -> None:
+    memory, part = Memory(), Asked("x", ())
+    memory.asked(part, DatabaseError("permission denied", sqlstate="42501"), FACTS, 0.0)
+    assert [error.collector for error in memory.refusals] == ["x"]
+    assert not due(memory, part, 3599.0)
+    assert due(memory, part, 3600.0)
+    memory.asked(part, DatabaseError("permission denied", sqlstate="42501"), FACTS, 4000.0)
+    assert not due(memory, part, 4001.0)
+    assert due(memory, part, 4002.0, GRANTED)
+    assert memory.refusals == []
+
+
+def test_what_failed_for_the_moment_is_asked_again_at_once() -> None:
+    memory, part = Memory(), Asked("x", ())
+    memory.asked(part, DatabaseError("lock timeout", sqlstate="55P03"), FACTS, 0.0)
+    assert memory.refusals == []
+    assert due(memory, part, 1.0)
+
+
+def test_one_database_at_a_time_asks_for_the_server() -> None:
+    server = Memory()
+    assert server.claim("a", 60.0, 0.0)
+    assert not server.claim("b", 60.0, 1.0)
+    assert server.claim("a", 60.0, 60.0)
+    assert not server.claim("b", 60.0, 239.0)
+    assert server.claim("b", 60.0, 241.0), "a has not come for three intervals"
+    assert server.claim("c", 10.0, 242.0), "it comes more often"
+    assert not server.claim("b", 60.0, 243.0)
+
+
+@pytest.mark.parametrize(
+    ("costs", "allowance_ms", "expected"),
+    [
+        ({"a": 1, "b": 2}, 3.0, {}),
+        ({"a": 1, "b": 9}, 4.0, {"b": 3}),
+        ({"a": 1, "b": 1, "c": 20, "d": 20}, 10.0, {"c": 5, "d": 5}),
+        ({"a": 50}, 5.0, {"a": 10}),
+    ],
+)
+def test_the_dear_ones_are_asked_less_often(
+    costs: dict[str, int], allowance_ms: float, expected: dict[str, int]
+) -> None:
+    ledger = {name: Cost(float(ms), 1, 1) for name, ms in costs.items()}
+    assert stretched(ledger, allowance_ms) == expected
+    average = sum(ms / expected.get(name, 1) for name, ms in costs.items())
+    assert average <= allowance_ms
+
+
+def collecting(dsn: str, **options: object) -> Collecting:
+    return Collecting(Dsn.parse(dsn, {}), 20, **options)
+
+
+def names(collected: Collected) -> set[str]:
+    return {section.name for section in collected.sections}
+
+
+def test_a_session_is_kept_and_planned_once(newest_database: Database) -> None:
+    one = collecting(newest_database.dsn, keep=True)
+    server, name = newest_database.server, newest_database.name
+    pids = []
+    for _ in range(4):
+        assert one.once().errors == ()
+        pids.append(server.sql(BACKENDS, (name,)))
+    assert pids[0] == [], "it read all there is, and was closed"
+    assert len(pids[1]) == 1 and pids[1] == pids[2] == pids[3]
+    one.close()
+    wait_for(lambda: server.sql(BACKENDS, (name,)) == [], "a session was left")
+
+
+def test_a_session_that_ended_meanwhile_is_replaced(newest_database: Database) -> None:
+    one = collecting(newest_database.dsn, keep=True)
+    server, name = newest_database.server, newest_database.name
+    one.once()
+    one.once()
+    [(pid,)] = server.sql(BACKENDS, (name,))
+    server.sql("SELECT pg_terminate_backend(%s)", (pid,))
+    wait_for(lambda: server.sql(BACKENDS, (name,)) == [], "it did not end")
+    assert "activity" in names(one.once())
+    assert server.sql(BACKENDS, (name,)) != [(pid,)]
+    one.close()
+
+
+def test_a_promotion_is_noticed(newest_server: Server, standby: Callable[[Server], Server]) -> None:
+    follower = standby(newest_server)
+    one = collecting(follower.dsn(), keep=True)
+    one.once()
+    one.once()
+    follower.sql("SELECT pg_promote()")
+    wait_for(lambda: follower.sql("SELECT pg_is_in_recovery()") == [(False,)], "no promotion")
+    [database] = [section.json for section in one.once().sections if section.name == "database"]
+    assert '"in_recovery":false' in database
+    one.close()
+
+
+def test_behind_a_pooler_nothing_is_kept(newest_server: Server) -> None:
+    with Relay(newest_server.port, "pool") as relay:
+        dsn = f"host=127.0.0.1 port={relay.port} user=postgres dbname=postgres sslmode=disable gssencmode=disable"
+        one = collecting(dsn, keep=True)
+        for _ in range(2):
+            assert "activity" in names(one.once())
+            assert newest_server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'EXECUTE%'") == [(0,)]
+        assert one._session is None
+
+
+def test_the_server_is_asked_once_whatever_the_number_of_its_databases(newest_server: Server) -> None:
+    databases = [newest_server.new_database() for _ in range(3)]
+    memory = Memory()
+    several = [collecting(db.dsn, server=memory, name=db.name, interval_s=60.0) for db in databases]
+    brought = [names(each.once()) for each in several]
+    assert ["activity" in each for each in brought] == [True, False, False]
+    assert all("tables" in each for each in brought)
+    for db in databases:
+        db.drop()
+
+
+def test_what_each_collector_cost_is_told(newest_database: Database) -> None:
+    newest_database.sql("CREATE TABLE a (id int); CREATE TABLE b (id int); SELECT pg_sleep(0)")
+    costs = collecting(newest_database.dsn).once().costs
+    assert costs["tables"].rows == 2
+    assert costs["tables"].bytes > 500
+    assert 0 < costs["tables"].ms < 10_000
+    assert {"activity", "database"} <= set(costs)
