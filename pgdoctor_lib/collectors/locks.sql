@@ -18,13 +18,23 @@
 -- | `blockers` | of the first ten: `pid`, `gid` (of a prepared transaction), `datname`, `usename`, `application_name`, `backend_type`, `state` (`prepared`), `waits` (whether it waits for a lock itself), `xact_age_s`, `query_age_s`, `state_age_s`, `query` |
 --
 -- pg_blocking_pids() takes the lock manager's own locks: it is asked for no more sessions than are shown, and pg_locks
--- is read once. Queries are masked and cut as in activity.sql. A queue of n sessions has n² edges and 2ⁿ ways through
+-- is read once, and not where no session waits for a lock (2 µs a lock are much where there are 100,000). Few relations
+-- stand in one FROM, and functions in place of views that join: planning is most of the cost while nobody waits.
+-- Queries are masked and cut as in activity.sql. A queue of n sessions has n² edges and 2ⁿ ways through
 -- them: each session has one parent here, so that the way to its root is one. A prepared transaction has no pid: it is
 -- named by the locks that it holds, among them that on its own transactionid.
-WITH RECURSIVE lock AS MATERIALIZED (
+WITH RECURSIVE this AS MATERIALIZED (
+    SELECT oid, encoding FROM pg_database WHERE datname = current_database()
+), session AS MATERIALIZED (
+    SELECT s.pid, d.datname, d.encoding, pg_get_userbyid(s.usesysid) AS usename, s.application_name, s.backend_type,
+           s.state, s.wait_event_type, s.xact_start, s.query_start, s.state_change, left(s.query, 500) AS query
+      FROM pg_stat_get_activity(NULL) s
+      LEFT JOIN pg_database d ON d.oid = s.datid
+), lock AS MATERIALIZED (
     SELECT l.*
       FROM pg_locks l
-     WHERE NOT granted OR locktype = 'tuple' OR pid IS NULL
+     WHERE (NOT granted OR locktype = 'tuple' OR pid IS NULL)
+       AND EXISTS (SELECT FROM session WHERE wait_event_type = 'Lock' OR backend_type IS NULL)
 ), waiting AS MATERIALIZED (
     SELECT l.*,
            waitstart AS waiting_since,                                                    -- [pg >= 14]
@@ -34,7 +44,7 @@ WITH RECURSIVE lock AS MATERIALIZED (
            a.datname, a.usename, a.application_name, a.backend_type, a.state, a.xact_start, a.query_start,
            clock_timestamp() AS here
       FROM lock l
-      LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+      LEFT JOIN session a ON a.pid = l.pid
      WHERE NOT granted
 ), longest AS MATERIALIZED (
     SELECT pid, pg_blocking_pids(pid) AS pids
@@ -49,7 +59,7 @@ WITH RECURSIVE lock AS MATERIALIZED (
 ), blocker AS MATERIALIZED (
     SELECT a.*,
            a.pid IN (SELECT pid FROM waiting) AS waits
-      FROM pg_stat_activity a
+      FROM session a
      WHERE a.pid IN (SELECT unnest(pids) FROM blocking)
 ), parent AS MATERIALIZED (
     SELECT DISTINCT ON (b.pid) b.pid, p.pid AS parent_pid
@@ -65,7 +75,7 @@ WITH RECURSIVE lock AS MATERIALIZED (
       FROM way
       JOIN parent p ON p.pid = top_pid
      WHERE depth < 100
-), tree AS (
+), tree AS MATERIALIZED (
     SELECT way.*, top_pid IN (SELECT w.pid FROM waiting w) AS rootless
       FROM (SELECT DISTINCT ON (pid) * FROM way ORDER BY pid, depth DESC) way
 ), conflict (mode, modes) AS (
@@ -77,10 +87,15 @@ WITH RECURSIVE lock AS MATERIALIZED (
            ('ShareRowExclusiveLock', '{RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
            ('ExclusiveLock', '{RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'),
            ('AccessExclusiveLock', '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+), xact AS MATERIALIZED (
+    SELECT own.virtualtransaction, x.prepared, pg_get_userbyid(x.ownerid) AS owner, d.datname,
+           CASE WHEN d.encoding = (SELECT encoding FROM this) THEN x.gid END AS gid
+      FROM lock own
+      JOIN pg_prepared_xact() x ON x.transaction = own.transactionid
+      LEFT JOIN pg_database d ON d.oid = x.dbid
+     WHERE own.pid IS NULL AND own.locktype = 'transactionid'
 ), prepared AS MATERIALIZED (
-    SELECT DISTINCT w.pid AS waiter,
-           CASE WHEN d.encoding = e.encoding THEN x.gid END AS gid,
-           x.owner, x.database, x.prepared
+    SELECT DISTINCT w.pid AS waiter, x.gid, x.owner, x.datname, x.prepared
       FROM waiting w
       JOIN blocking b ON b.pid = w.pid AND 0 = ANY (b.pids)
       JOIN conflict c ON c.mode = w.mode
@@ -88,10 +103,12 @@ WITH RECURSIVE lock AS MATERIALIZED (
                  AND (h.locktype, h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid)
                      IS NOT DISTINCT FROM
                      (w.locktype, w.database, w.relation, w.page, w.tuple, w.virtualxid, w.transactionid, w.classid, w.objid, w.objsubid)
-      JOIN lock own ON own.pid IS NULL AND own.locktype = 'transactionid' AND own.virtualtransaction = h.virtualtransaction
-      JOIN pg_prepared_xacts x ON x.transaction = own.transactionid
-      LEFT JOIN pg_database d ON d.datname = x.database
-      JOIN pg_database e ON e.datname = current_database()
+      JOIN xact x ON x.virtualtransaction = h.virtualtransaction
+), relation AS MATERIALIZED (
+    SELECT c.oid, n.nspname, c.relname
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = ANY (ARRAY(SELECT DISTINCT l.relation FROM lock l WHERE l.database IN (0, (SELECT oid FROM this))))
 ), text AS MATERIALIZED (
     SELECT a.pid,
            CASE WHEN :'query_text' = 'none' THEN NULL
@@ -99,16 +116,15 @@ WITH RECURSIVE lock AS MATERIALIZED (
                 ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
                         FROM regexp_matches(left(query, 500), :'tokens', 'g') AS token)
            END AS query
-      FROM pg_stat_activity a
-      LEFT JOIN pg_database d ON d.oid = a.datid
-      JOIN pg_database e ON e.datname = current_database() AND e.encoding = coalesce(d.encoding, e.encoding)
+      FROM session a
      WHERE a.pid IN (SELECT pid FROM blocking UNION SELECT unnest(pids) FROM blocking)
+       AND coalesce(a.encoding, (SELECT encoding FROM this)) = (SELECT encoding FROM this)
 )
 SELECT w.pid,
        w.locktype,
        w.mode,
        w.datname,
-       n.nspname AS schemaname,
+       c.nspname AS schemaname,
        c.relname,
        w.relation::bigint AS relid,
        w.page,
@@ -119,7 +135,7 @@ SELECT w.pid,
        w.objid::bigint AS objid,
        w.objsubid,
        o.relation::bigint AS row_relid,
-       rn.nspname AS row_schemaname,
+       rc.nspname AS row_schemaname,
        rc.relname AS row_relname,
        w.waiting_since AS waitstart,
        round(extract(epoch FROM here - w.waiting_since)::numeric, 3) AS wait_age_s,
@@ -153,7 +169,7 @@ SELECT w.pid,
             UNION ALL
            (SELECT p.prepared, 0,
                   json_build_object(
-                   'pid', 0, 'gid', p.gid, 'datname', p.database, 'usename', p.owner,
+                   'pid', 0, 'gid', p.gid, 'datname', p.datname, 'usename', p.owner,
                    'application_name', NULL, 'backend_type', NULL,
                    'state', 'prepared', 'waits', false,
                    'xact_age_s', round(extract(epoch FROM here - p.prepared)::numeric, 3),
@@ -169,9 +185,6 @@ SELECT w.pid,
   LEFT JOIN tree ON tree.pid = w.pid
   LEFT JOIN text t ON t.pid = w.pid
   LEFT JOIN lock o ON o.pid = w.pid AND o.locktype = 'tuple' AND o.granted AND w.locktype = 'transactionid'
- CROSS JOIN (SELECT oid AS this FROM pg_database WHERE datname = current_database()) d
-  LEFT JOIN pg_class c ON c.oid = w.relation AND w.database IN (0, this)
-  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_class rc ON rc.oid = o.relation AND o.database IN (0, this)
-  LEFT JOIN pg_namespace rn ON rn.oid = rc.relnamespace
+  LEFT JOIN relation c ON c.oid = w.relation AND w.database IN (0, (SELECT oid FROM this))
+  LEFT JOIN relation rc ON rc.oid = o.relation AND o.database IN (0, (SELECT oid FROM this))
  ORDER BY w.since NULLS LAST, w.pid

@@ -14,14 +14,22 @@
 -- mode that conflicts, what another one waits for. A session that is blocked only by one that waits in the queue before
 -- it has that one's roots, so that all are found. With nobody waiting, that is not asked. A prepared transaction has no pid, but a virtualtransaction.
 WITH held AS MATERIALIZED (
-    SELECT mode, granted, l.pid, locktype,
-           waitstart,                                                                     -- [pg >= 14]
-           waitstart AS waiting_since                                                     -- [pg >= 14]
+    SELECT mode, granted, locktype, count(*) AS n,
+           min(waitstart) FILTER (WHERE NOT granted) AS waitstart,                        -- [pg >= 14]
+           min(waitstart) FILTER (WHERE NOT granted) AS waiting_since                     -- [pg >= 14]
 -- [pg < 14]           NULL::timestamptz AS waitstart,
--- [pg < 14]           CASE WHEN NOT granted THEN a.state_change END AS waiting_since
+-- [pg < 14]           min(a.state_change) FILTER (WHERE NOT granted) AS waiting_since
       FROM pg_locks l
 -- [pg < 14]      LEFT JOIN pg_stat_get_activity(NULL) a ON a.pid = l.pid
      WHERE l.pid IS DISTINCT FROM pg_backend_pid()
+     GROUP BY mode, granted, locktype
+), lock AS MATERIALIZED (
+    SELECT locktype, coalesce(database, 0) AS database, coalesce(relation, 0) AS relation, coalesce(page, -1) AS page,
+           coalesce(tuple, '-1') AS tuple, coalesce(virtualxid, '') AS virtualxid,
+           coalesce(transactionid, '0') AS transactionid, coalesce(classid, 0) AS classid, coalesce(objid, 0) AS objid,
+           coalesce(objsubid, '-1') AS objsubid, virtualtransaction, pid, mode, granted
+      FROM pg_locks
+     WHERE EXISTS (SELECT FROM held WHERE NOT granted)
 ), conflict (mode, modes) AS (
     VALUES ('AccessShareLock', '{AccessExclusiveLock}'::text[]),
            ('RowShareLock', '{ExclusiveLock,AccessExclusiveLock}'),
@@ -33,34 +41,24 @@ WITH held AS MATERIALIZED (
            ('AccessExclusiveLock', '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
 ), root AS MATERIALIZED (
     SELECT DISTINCT g.virtualtransaction, g.pid
-      FROM pg_locks w
-      JOIN conflict c ON c.mode = w.mode
-      JOIN pg_locks g ON g.locktype = w.locktype
-                     AND coalesce(g.database, 0) = coalesce(w.database, 0)
-                     AND coalesce(g.relation, 0) = coalesce(w.relation, 0)
-                     AND coalesce(g.page, -1) = coalesce(w.page, -1)
-                     AND coalesce(g.tuple, '-1') = coalesce(w.tuple, '-1')
-                     AND coalesce(g.virtualxid, '') = coalesce(w.virtualxid, '')
-                     AND coalesce(g.transactionid, '0') = coalesce(w.transactionid, '0')
-                     AND coalesce(g.classid, 0) = coalesce(w.classid, 0)
-                     AND coalesce(g.objid, 0) = coalesce(w.objid, 0)
-                     AND coalesce(g.objsubid, '-1') = coalesce(w.objsubid, '-1')
-                     AND g.mode = ANY (c.modes)
-     WHERE EXISTS (SELECT FROM held WHERE NOT granted)
-       AND NOT w.granted
+      FROM lock w
+      JOIN conflict c USING (mode)
+      JOIN lock g USING (locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid)
+     WHERE NOT w.granted
        AND g.granted
-       AND NOT EXISTS (SELECT FROM held h WHERE h.pid = g.pid AND NOT h.granted)
+       AND g.mode = ANY (c.modes)
+       AND NOT EXISTS (SELECT FROM lock h WHERE h.pid = g.pid AND NOT h.granted)
 )
-SELECT count(*) FILTER (WHERE NOT granted) AS count,
-       count(*) FILTER (WHERE granted) AS granted_count,
+SELECT coalesce(sum(n) FILTER (WHERE NOT granted), 0)::bigint AS count,
+       coalesce(sum(n) FILTER (WHERE granted), 0)::bigint AS granted_count,
        (SELECT json_object_agg(mode, n) FROM (
-               SELECT mode, count(*) AS n FROM held WHERE granted GROUP BY mode ORDER BY mode) t) AS granted_by_mode,
+               SELECT mode, sum(n) AS n FROM held WHERE granted GROUP BY mode ORDER BY mode) t) AS granted_by_mode,
        (SELECT json_object_agg(mode, n) FROM (
-               SELECT mode, count(*) AS n FROM held WHERE NOT granted GROUP BY mode ORDER BY mode) t) AS waiting_by_mode,
+               SELECT mode, sum(n) AS n FROM held WHERE NOT granted GROUP BY mode ORDER BY mode) t) AS waiting_by_mode,
        (SELECT json_object_agg(locktype, n) FROM (
-               SELECT locktype, count(*) AS n FROM held WHERE NOT granted GROUP BY locktype ORDER BY locktype) t) AS waiting_by_locktype,
-       round(extract(epoch FROM clock_timestamp() - min(waitstart) FILTER (WHERE NOT granted))::numeric, 3) AS longest_wait_s,
-       round(extract(epoch FROM clock_timestamp() - min(waiting_since) FILTER (WHERE NOT granted))::numeric, 3) AS longest_waiting_s,
+               SELECT locktype, sum(n) AS n FROM held WHERE NOT granted GROUP BY locktype ORDER BY locktype) t) AS waiting_by_locktype,
+       round(extract(epoch FROM clock_timestamp() - min(waitstart))::numeric, 3) AS longest_wait_s,
+       round(extract(epoch FROM clock_timestamp() - min(waiting_since))::numeric, 3) AS longest_waiting_s,
        (SELECT count(*) FROM root) AS root_count,
        (SELECT count(*) FROM root WHERE pid IS NULL) AS prepared_root_count
   FROM held

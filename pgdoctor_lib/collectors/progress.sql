@@ -24,6 +24,7 @@
 -- | `state`, `wait_event_type`, `wait_event` | as in `activity` |
 --
 -- A phase that counts nothing of its own leaves the counters of the one before: each is read only in its own phase.
+-- Few relations stand in one FROM: while nothing runs, planning is most of the cost.
 WITH running AS MATERIALIZED (
     SELECT 'VACUUM' AS command, pid, relid, NULL::oid AS index_relid, phase,
            CASE phase WHEN 'scanning heap' THEN heap_blks_scanned WHEN 'vacuuming heap' THEN heap_blks_vacuumed
@@ -94,16 +95,27 @@ WITH running AS MATERIALIZED (
            bytes_processed, nullif(bytes_total, 0), 'bytes',                              -- [pg >= 14]
            tuples_processed, NULL, NULL, NULL                                             -- [pg >= 14]
       FROM pg_stat_progress_copy                                                          -- [pg >= 14]
+), vacuuming AS MATERIALIZED (
+    SELECT * FROM pg_stat_progress_vacuum
+), analyzing AS MATERIALIZED (                                                            -- [pg >= 18]
+    SELECT pid, delay_time FROM pg_stat_progress_analyze                                  -- [pg >= 18]
+), this AS MATERIALIZED (
+    SELECT oid FROM pg_database WHERE datname = current_database()
+), relation AS MATERIALIZED (
+    SELECT c.oid, n.nspname, c.relname
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = ANY (ARRAY(SELECT relid FROM running UNION SELECT index_relid FROM running))
 )
 SELECT r.command,
        r.pid,
-       a.datname,
-       a.usename,
+       (SELECT d.datname FROM pg_database d WHERE d.oid = a.datid) AS datname,
+       pg_get_userbyid(a.usesysid) AS usename,
        a.application_name,
        a.backend_type = 'autovacuum worker' AS is_autovacuum,
        a.backend_type = 'autovacuum worker' AND a.query LIKE '%(to prevent wraparound)' AS is_wraparound,
        r.relid::bigint AS relid,
-       n.nspname AS schemaname,
+       c.nspname AS schemaname,
        c.relname,
        r.index_relid::bigint AS index_relid,
        x.relname AS indexrelname,
@@ -142,12 +154,10 @@ SELECT r.command,
        a.wait_event_type,
        a.wait_event
   FROM running r
-  LEFT JOIN pg_stat_activity a ON a.pid = r.pid
-  LEFT JOIN pg_stat_progress_vacuum v ON v.pid = r.pid
-  LEFT JOIN pg_stat_progress_analyze z ON z.pid = r.pid                                   -- [pg >= 18]
- CROSS JOIN (SELECT oid AS this FROM pg_database WHERE datname = current_database()) d
-  LEFT JOIN pg_class c ON c.oid = r.relid AND a.datid = this
-  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN pg_class x ON x.oid = r.index_relid AND a.datid = this
+  LEFT JOIN pg_stat_get_activity(NULL) a ON a.pid = r.pid
+  LEFT JOIN vacuuming v ON v.pid = r.pid
+  LEFT JOIN analyzing z ON z.pid = r.pid                                                  -- [pg >= 18]
+  LEFT JOIN relation c ON c.oid = r.relid AND a.datid = (SELECT oid FROM this)
+  LEFT JOIN relation x ON x.oid = r.index_relid AND a.datid = (SELECT oid FROM this)
  ORDER BY a.query_start, r.pid
  LIMIT 50
