@@ -192,9 +192,10 @@ def _doors(targets: Sequence[Target]) -> list[Dsn]:
 
 
 def _identity(target: Target) -> tuple[object, ...]:
-    """What makes two daemons' targets the same one."""
+    """What makes two daemons' targets the same one. Which databases are discovered changes, and is no part of it."""
     hosts = [(host.host, host.hostaddr, host.port) for host in target.dsn.hosts]
-    return target.name, hosts, target.dsn.dbname, float(target.interval_s)
+    rule = (target.discover.include, target.discover.exclude) if target.discover else ()
+    return target.name, hosts, target.dsn.dbname, float(target.interval_s), *rule
 
 
 def _between(least: float, value: float, most: float) -> float:

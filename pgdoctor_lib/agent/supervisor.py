@@ -11,6 +11,7 @@ from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import startup
 from pgdoctor_lib.agent import logfile, notify
+from pgdoctor_lib.agent.discovery import Discovery
 from pgdoctor_lib.agent.leaders import Leaders
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import LogFormat, Output
@@ -58,6 +59,7 @@ class Supervisor:
         self._shared = Shared(clock, self._output, self._outbox, self._news.set, self._on_death, config.cycle_timeout_s)
         if config.ha:
             self._shared.leaders = Leaders(clock, self._output.note, self._on_death, self._is_busy_at)
+        self._discovery = Discovery(clock, self._output.note, self._rediscovered, self._on_death)
         self._watches: dict[str, Watch] = {}
         self._leaving: list[Watch] = []
         self._status_file = StatusFile(status_path) if status_path else None
@@ -72,8 +74,8 @@ class Supervisor:
         self._outbox.announce()
         self._warn(self._config.warnings)
         self._share(self._config)
-        for target in self._config.databases:
-            self._start(target)
+        self._discovery.follow(self._config.databases)
+        self._watch_all()
         others = [
             gevent.spawn(body) for body in (self._outbox.drain_forever, self._report_status, self._reload_forever)
         ]
@@ -96,6 +98,22 @@ class Supervisor:
     def _on_signal(self) -> None:
         # Two signals that arrive while C code holds the thread come as one: nothing here counts them.
         (self._stop_now if self._stop.is_set() else self._stop).set()
+
+    def _watch_all(self) -> None:
+        """Watch what the configuration, and discovery, say by now. A database that is not changed does not notice."""
+        self._leaving = [watch for watch in self._leaving if not watch.greenlet.dead]
+        wanted = {target.name: target for target in self._discovery.expand(self._config.databases)}
+        for name in [name for name, watch in self._watches.items() if wanted.get(name) != watch.target]:
+            self._dismiss(name)
+        for name in [name for name in wanted if name not in self._watches]:
+            self._start(wanted[name])
+        self._watches = {name: self._watches[name] for name in wanted}
+
+    def _rediscovered(self) -> None:
+        """There are other databases than before, or none can be looked for any more."""
+        if not self._stop.is_set():
+            self._watch_all()
+            self._news.set()
 
     def _start(self, target: Target) -> None:
         self._watches[target.name] = watch = Watch(target, self._shared)
@@ -124,6 +142,7 @@ class Supervisor:
         """No new cycle; what is at work, deliveries too, gets `shutdown_timeout`, then it is cancelled."""
         notify.stopping()
         self._output.stopping(broken=self._broken)
+        others = [*others, *self._discovery.stop()]
         if self._shared.leaders:  # at once: other daemons need not wait for what hangs here
             others = [*others, *self._shared.leaders.stop()]
         gevent.killall(others, block=False)
@@ -174,13 +193,8 @@ class Supervisor:
         self._output.reconfigure(new)
         logfile.configure(new.log)
         self._shared.cycle_timeout_s = new.cycle_timeout_s
-        self._leaving = [watch for watch in self._leaving if not watch.greenlet.dead]
-        for name in (*what.removed, *what.changed):
-            self._dismiss(name)
-        for target in new.databases:
-            if target.name in what.added or target.name in what.changed:
-                self._start(target)
-        self._watches = {target.name: self._watches[target.name] for target in new.databases}
+        self._discovery.follow(new.databases)
+        self._watch_all()
         self._share(new)
         self._output.note(f"configuration reloaded: {what}")
         if new.ha != (self._shared.leaders is not None):
@@ -216,7 +230,7 @@ class Supervisor:
         return Status(
             pid=os.getpid(),
             shutdown_timeout_s=self._config.shutdown_timeout_s,
-            databases=tuple(watch.status for watch in self._watches.values()),
+            databases=(*self._discovery.status(), *(watch.status for watch in self._watches.values())),
             spooled=self._outbox.waiting,
             dropped=self._outbox.dropped,
             reloads=self._reloads,

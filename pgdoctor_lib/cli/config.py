@@ -5,7 +5,7 @@ from json import dumps
 
 from argh import arg
 
-from pgdoctor_lib.errors import ConfigError
+from pgdoctor_lib.errors import ConfigError, DatabaseError
 from pgdoctor_lib.secret import one_line, printable
 
 
@@ -32,10 +32,33 @@ def show(*, config: str | None = None, json: bool = False) -> None:
     from pgdoctor_lib.config import listing, load
 
     settings = load.read(config, os.environ)
+    found = _discovered(config) if any(database["discover"].value for database in settings.databases) else {}
     if json:
-        print(dumps(listing.as_json(settings), indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(listing.lines(settings)))
+        print(
+            dumps(
+                {**listing.as_json(settings), **({"discovered": found} if found else {})}, indent=2, ensure_ascii=False
+            )
+        )
+        return
+    print("\n".join(listing.lines(settings)))
+    for entry, names in found.items():
+        for name in [names] if isinstance(names, str) else names:
+            print(printable(f"# discovered by {entry}: {name}"))
+
+
+def _discovered(config: str | None) -> dict[str, list[str] | str]:
+    """By entry, the names of its server's databases, looked for once, or why there are none."""
+    from pgdoctor_lib.agent import discovery
+    from pgdoctor_lib.config import load
+
+    found: dict[str, list[str] | str] = {}
+    for entry in load.load(config, os.environ, need_endpoint=False).databases:
+        if entry.discover:
+            try:
+                found[entry.name] = [target.name for target in discovery.look(entry)]
+            except DatabaseError as error:
+                found[entry.name] = str(error)
+    return found
 
 
 def path(*, config: str | None = None) -> int:
@@ -70,7 +93,7 @@ def _without_file(config: str | None) -> str:
 
 def test(*, config: str | None = None) -> int:
     """Load the configuration, connect to every database and to the endpoint, say what works and what doesn't."""
-    from pgdoctor_lib.agent import oneshot
+    from pgdoctor_lib.agent import discovery, oneshot
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
@@ -78,7 +101,8 @@ def test(*, config: str | None = None) -> int:
     print(f"✓ configuration: {one_line(loaded.source or 'the environment')}")
     for warning in loaded.warnings:
         print(f"! {one_line(warning)}")
-    return 0 if oneshot.examine(loaded, SYSTEM, _tell) else 1
+    expanded, well = discovery.examined(loaded, _tell)
+    return 0 if oneshot.examine(expanded, SYSTEM, _tell) and well else 1
 
 
 def _tell(what: str, how: str, well: bool) -> None:

@@ -8,7 +8,9 @@ from argh import arg
 from pgdoctor_lib.cli.hidden import hide_password
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.errors import UsageError
-from pgdoctor_lib.secret import one_line
+from pgdoctor_lib.secret import one_line, printable
+
+_MOST_NAMES = 20
 
 
 @arg("name", nargs="?", help="one configured database, or a DSN (then no configuration is needed)")
@@ -18,7 +20,7 @@ def snapshot(name: str | None = None, *, config: str | None = None) -> None:
     if dsn:
         hide_password(dsn)
 
-    from pgdoctor_lib.agent import oneshot
+    from pgdoctor_lib.agent import discovery, oneshot
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
@@ -26,7 +28,7 @@ def snapshot(name: str | None = None, *, config: str | None = None) -> None:
         target, timeout_s = load.target_of(dsn, os.environ), Config.cycle_timeout_s
     else:
         loaded = load.load(config, os.environ, need_endpoint=False)
-        target, timeout_s = _pick(loaded, name), loaded.cycle_timeout_s
+        target, timeout_s = _pick(discovery.discovered(loaded, name), name), loaded.cycle_timeout_s
         _warn(loaded)
     sys.stdout.buffer.write(oneshot.take(target, timeout_s, SYSTEM).body() + b"\n")
 
@@ -34,12 +36,12 @@ def snapshot(name: str | None = None, *, config: str | None = None) -> None:
 @arg("name", nargs="?", help="one configured database")
 def upload(name: str | None = None, *, config: str | None = None) -> None:
     """Collect once and upload."""
-    from pgdoctor_lib.agent import oneshot
+    from pgdoctor_lib.agent import discovery, oneshot
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
     loaded = load.load(config, os.environ)
-    target = _pick(loaded, name)
+    target = _pick(discovery.discovered(loaded, name), name)
     _warn(loaded)
     receipt = oneshot.upload(loaded, target, SYSTEM, _say_retry)
     told = {"id": receipt.id, "source_id": receipt.source_id, "received_at": receipt.received_at}
@@ -56,10 +58,11 @@ def _say_retry(attempt: int, attempts: int, wait_s: float, cause: str) -> None:
 
 
 def _pick(config: Config, name: str | None) -> Target:
-    names = [target.name for target in config.databases]
-    if name is None and len(names) > 1:
-        raise UsageError(f"which database? Name one of: {', '.join(names)}")
+    all_names = [printable(target.name) + ("/…" if target.discover else "") for target in config.databases]
+    names = ", ".join(all_names[:_MOST_NAMES]) + (", …" if len(all_names) > _MOST_NAMES else "")
+    if name is None and len(all_names) > 1:
+        raise UsageError(f"which database? Name one of: {names}")
     for target in config.databases:
-        if name in (None, target.name):
+        if name in (None, target.name) and not target.discover:
             return target
-    raise UsageError(f"no database is called {name}", hint=f"name one of: {', '.join(names)}")
+    raise UsageError(f"no database is called {name}", hint=f"name one of: {names}")
