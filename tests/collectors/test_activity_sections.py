@@ -186,6 +186,12 @@ def test_a_prepared_transaction_blocks_and_holds_xmin(
     assert (horizon["oldest_source"], horizon["prepared_gid"]) == ("prepared", gid)
     assert horizon["oldest_xmin"] == prepared["rows"][0]["transaction"]
     assert horizon["prepared_xmin_age"] == horizon["oldest_xmin_age"] == prepared["rows"][0]["xid_age"]
+    two_phase.restart(max_prepared_transactions=10)  # those that are prepared survive, and get other virtual ids
+    session = two_phase.connect()
+    with running(session, "UPDATE t SET id = id WHERE id = 1") as pid:
+        found = waiters(two_phase.dsn(), 1)
+    assert [each["gid"] for each in lock(found, pid)["blockers"]] == [gid]
+    assert found.sections["locks"]["total"]["prepared_root_count"] == 1
     for each in (gid, "bystander"):
         session.cursor().execute("ROLLBACK PREPARED %s", (each,))
     assert collect(two_phase.dsn()).sections["prepared"]["rows"] == []
