@@ -2,14 +2,34 @@
 -- scope: database
 -- rows: one
 -- needs: nothing
+-- counters: seq_scan, seq_tup_read
+-- about: Over all tables.
+--
+-- | `count`, `table_size_bytes`, `toast_size_bytes`, `reltuples`, `n_live_tup`, `n_dead_tup`, `seq_scan`, `seq_tup_read` | sums; `count` has partitions and partitioned tables among it |
+-- | `partitioned_count`, `partition_count` | partition trees, and their leaf partitions |
+-- | `autovacuum_disabled_count` | tables whose storage parameters turn autovacuum off |
+-- | `locked_count` | tables on which somebody holds or awaits ACCESS EXCLUSIVE |
+-- | `relfrozenxid_age`, `relminmxid_age` | the greatest |
+WITH held AS MATERIALIZED (
+    SELECT DISTINCT relation AS oid
+      FROM pg_locks
+     WHERE locktype = 'relation'
+       AND mode = 'AccessExclusiveLock'
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 SELECT count(*) FILTER (WHERE relkind <> 't') AS count,
-       coalesce(sum(relpages) FILTER (WHERE relkind <> 't'), 0)::bigint * current_setting('block_size')::bigint AS table_size_bytes,
+       coalesce(sum(greatest(relpages, 0)) FILTER (WHERE relkind <> 't'), 0)::bigint * current_setting('block_size')::bigint AS table_size_bytes,
        coalesce(sum(relpages) FILTER (WHERE relkind = 't'), 0)::bigint * current_setting('block_size')::bigint AS toast_size_bytes,
        coalesce(sum(reltuples) FILTER (WHERE relkind IN ('r', 'm') AND reltuples > 0), 0) AS reltuples,
        coalesce(sum(pg_stat_get_live_tuples(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS n_live_tup,
        coalesce(sum(pg_stat_get_dead_tuples(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS n_dead_tup,
        coalesce(sum(pg_stat_get_numscans(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS seq_scan,
        coalesce(sum(pg_stat_get_tuples_returned(oid)) FILTER (WHERE relkind <> 't'), 0)::bigint AS seq_tup_read,
+       count(*) FILTER (WHERE relkind = 'p' AND NOT relispartition) AS partitioned_count,
+       count(*) FILTER (WHERE relkind = 'r' AND relispartition) AS partition_count,
+       count(*) FILTER (WHERE relkind <> 't' AND reloptions::text ~* 'autovacuum_enabled=(f|of|n|0)') AS autovacuum_disabled_count,
+       (SELECT count(*) FROM held JOIN pg_class h USING (oid)
+         WHERE h.relkind IN ('r', 'm', 'p') AND h.relpersistence <> 't' AND h.oid >= 16384) AS locked_count,
        max(age(relfrozenxid)) FILTER (WHERE relfrozenxid <> '0') AS relfrozenxid_age,
        max(mxid_age(relminmxid)) FILTER (WHERE relminmxid <> '0') AS relminmxid_age
   FROM pg_class
