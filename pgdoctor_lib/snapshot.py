@@ -65,13 +65,14 @@ class Agent:
     """Who collected: PGDoctor's version, the host's name, the process.
 
     `dropped_snapshots`: how many it has given up since its start, of all databases, because the spool was full or they
-    grew too old.
+    grew too old. `usage`: what it takes of its machine (agent/usage.py).
     """
 
     version: str
     hostname: str
     pid: int
     dropped_snapshots: int = 0
+    usage: dict[str, float | int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 import gevent
 from gevent.event import Event
 
-PLACES_A_LANE = 4
-PLACES = 16  # in all. Three full lanes leave four for cycles that have just been moved out of theirs
+PLACES = 10
 ALLOWED_S = (0.25, 6.0, float("inf"))  # the second: longer than a connection is waited for
 
 
@@ -29,16 +28,20 @@ class _Stay:
 
 
 class Places:
-    """The places at one server. In each lane it is first come, first served."""
+    """The places at one server, `count` in all. In each lane it is first come, first served.
 
-    def __init__(self) -> None:
+    Three full lanes leave some for cycles that have just been moved out of theirs.
+    """
+
+    def __init__(self, count: int = PLACES) -> None:
+        self.count = count
         self._lanes: dict[str, int] = {}  # where each database queues; not there: the first
         self._queues: list[deque[_Stay]] = [deque() for _ in ALLOWED_S]
         self._inside: list[set[_Stay]] = [set() for _ in ALLOWED_S]
 
     @contextmanager
     def place(self, name: str) -> Iterator[None]:
-        """Wait for a place, and hold it: at most `PLACES` are held at once."""
+        """Wait for a place, and hold it: at most `count` are held at once."""
         stay = _Stay(self._lanes.get(name, 0))
         self._queues[stay.lane].append(stay)
         self._let_in()
@@ -52,12 +55,16 @@ class Places:
 
     def _let_in(self) -> None:
         for lane, queue in enumerate(self._queues):
-            while queue and len(self._inside[lane]) < PLACES_A_LANE and sum(map(len, self._inside)) < PLACES:
+            while queue and len(self._inside[lane]) < (self.count + 3) // 4 and self._taken < self.count:
                 stay = queue.popleft()
                 self._inside[lane].add(stay)
                 stay.since = time.monotonic()
                 self._watch(stay)
                 stay.let_in.set()
+
+    @property
+    def _taken(self) -> int:
+        return sum(map(len, self._inside))
 
     def _watch(self, stay: _Stay) -> None:
         """See to it that it is moved when its time in this lane is over."""

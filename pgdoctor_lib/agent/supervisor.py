@@ -56,7 +56,8 @@ class Supervisor:
             config.endpoint, config.spool, clock, self._output.note, self._on_arrival, shared_ids=config.ha
         )
         self._watchdog = Watchdog(log_format)
-        self._shared = Shared(clock, self._output, self._outbox, self._news.set, self._on_death, config.cycle_timeout_s)
+        self._shared = Shared(clock, self._output, self._outbox, self._news.set, self._on_death)
+        self._shared.configure(config)
         if config.ha:
             self._shared.leaders = Leaders(clock, self._output.note, self._on_death, self._is_busy_at)
         self._discovery = Discovery(clock, self._output.note, self._rediscovered, self._on_death)
@@ -192,7 +193,7 @@ class Supervisor:
         what = changes(old, new)
         self._output.reconfigure(new)
         logfile.configure(new.log)
-        self._shared.cycle_timeout_s = new.cycle_timeout_s
+        self._shared.configure(new)
         self._discovery.follow(new.databases)
         self._watch_all()
         self._share(new)

@@ -18,9 +18,10 @@ from pgdoctor_lib.agent.schedule import next_due
 from pgdoctor_lib.agent.slots import Slot, Slots
 from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.collectors.budget import Allowance
 from pgdoctor_lib.collectors.memory import Memory
-from pgdoctor_lib.collectors.run import Collecting
-from pgdoctor_lib.config import Target
+from pgdoctor_lib.collectors.run import Collecting, Routine
+from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.config.dsn import Host
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.errors import PGDoctorError
@@ -30,14 +31,11 @@ if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
 
 
-_KEPT_S = 60.0  # at intervals no longer than this, a session is kept from one cycle to the next
-
-
 @dataclass(frozen=True)
 class Server:
     """Those who want to work on it at once queue in `places`; `memory`: what was asked of it."""
 
-    places: Places = field(default_factory=Places)
+    places: Places
     memory: Memory = field(default_factory=Memory)
 
 
@@ -54,15 +52,24 @@ class Shared:
     outbox: Outbox
     news: Callable[[], None]
     on_death: "Callable[[Greenlet], None]"
-    cycle_timeout_s: float
     leaders: Leaders | None = None
     deliveries: Group = field(default_factory=Group)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     servers: dict[tuple[Host, ...], Server] = field(default_factory=dict)
+    allowance: Allowance = field(default_factory=Allowance)
+    cycle_timeout_s: float = Config.cycle_timeout_s
+    concurrency: int = Config.concurrency
+
+    def configure(self, config: Config) -> None:
+        """What is for all databases is in force from now on."""
+        self.cycle_timeout_s, self.concurrency = config.cycle_timeout_s, config.concurrency
+        self.allowance.share = config.budget
+        for server in self.servers.values():
+            server.places.count = config.concurrency
 
     def server_of(self, target: Target) -> Server:
         """What all databases of the target's server have in common."""
-        return self.servers.setdefault(target.dsn.hosts, Server())
+        return self.servers.setdefault(target.dsn.hosts, Server(Places(self.concurrency)))
 
 
 class Watch:
@@ -76,10 +83,8 @@ class Watch:
         self._leaving = False
         self._told: tuple[str, ...] = ()
         self._server = shared.server_of(target)
-        self._collecting = Collecting(
-            target.dsn, target.limit, target.query_text, keep=target.interval_s <= _KEPT_S,
-            server=self._server.memory, name=target.name, interval_s=target.interval_s,
-        )  # fmt: skip
+        routine = Routine(target.name, target.interval_s, self._server.memory, shared.allowance)
+        self._collecting = Collecting(target.dsn, target.limit, target.query_text, routine)
         self._sending: set[Greenlet] = set()
 
     def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":

@@ -7,7 +7,7 @@ from pgdoctor_lib.collectors.registry import Asked
 from pgdoctor_lib.collectors.remedies import failed
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
-from pgdoctor_lib.snapshot import CollectorError, Cost
+from pgdoctor_lib.snapshot import CollectorError
 
 AGAIN_S = 3600.0  # until what was refused is asked again, where nothing changed
 _DEAR_S = 3600.0
@@ -78,21 +78,3 @@ class Memory:
     def refusals(self) -> list[CollectorError]:
         """What is not asked for now, and why."""
         return [refusal.error for refusal in self._refused.values()]
-
-
-def stretched(costs: dict[str, Cost], allowance_ms: float) -> dict[str, int]:
-    """In which nth cycle each collector is to be asked, so that a cycle costs the server `allowance_ms` on average.
-
-    The cheap ones go on in each cycle, up to half of the allowance; the dear ones share what is left. Those that are
-    not named here are asked in each.
-    """
-    if sum(cost.ms for cost in costs.values()) <= allowance_ms:
-        return {}
-    spent, dear = 0.0, []
-    for name, cost in sorted(costs.items(), key=lambda item: item[1].ms):
-        if spent + cost.ms <= allowance_ms / 2:
-            spent += cost.ms
-        else:
-            dear.append(name)
-    factor = sum(costs[name].ms for name in dear) / max(allowance_ms - spent, 0.001)
-    return {name: int(-(-factor // 1)) for name in dear}

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from pgdoctor_lib.collectors import top_queries
+from pgdoctor_lib.collectors.budget import Allowance, Budget
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.registry import Asked, sections, statement
@@ -19,35 +20,37 @@ from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 BUDGET_S = 60.0
 TOGETHER_S = 10.0
 ALONE_S = 5.0
-KEPT_S = 600.0  # a session, at most: what is learnt at its beginning grows old, and its memory on the server grows
+KEPT_WITHIN_S = 60.0  # a session is kept from one cycle to the next at intervals up to this
+KEPT_S = 600.0  # and so long, at most: what is learnt at its beginning grows old, and its memory on the server grows
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
 _CHANGED = "08000"  # what is known of the server is no longer true: another session is needed
 _NOT_PREPARED = "26000"  # a pooler that had looked like none
 
 
-class Collecting:
-    """One database's collecting, from one cycle to the next. `query_text`: what is told of queries' texts.
+@dataclass(frozen=True)
+class Routine:
+    """That a database is collected from again and again, each `interval_s`, as `name`.
 
-    `keep`: whether its session stays open in between. `server`, `name` and `interval_s`: with whom it shares the work
-    for the sections of the server, and as whom; where that is None it asks for them itself.
+    `server`: what is known of its server, shared by all who collect from that; `allowance`: what may be taken of the
+    server's time.
     """
 
-    def __init__(
-        self,
-        dsn: Dsn,
-        limit: int,
-        query_text: QueryText = "masked",
-        *,
-        keep: bool = False,
-        server: Memory | None = None,
-        name: str = "",
-        interval_s: float = 0.0,
-    ) -> None:
+    name: str
+    interval_s: float
+    server: Memory
+    allowance: Allowance = field(default_factory=Allowance)
+
+
+class Collecting:
+    """One database's collecting: once, or by a routine. `query_text`: what is told of queries' texts."""
+
+    def __init__(self, dsn: Dsn, limit: int, query_text: QueryText = "masked", routine: Routine | None = None) -> None:
         self._dsn, self._limit, self._query_text = dsn, limit, query_text
-        self._keep = keep
+        self._routine = routine
+        self._keep = routine is not None and routine.interval_s <= KEPT_WITHIN_S
         self._memory = Memory()
-        self._server = server or self._memory
-        self._name, self._interval_s = name, interval_s
+        self._server = routine.server if routine else self._memory
+        self._budget = Budget(routine.allowance, routine.interval_s) if routine else None
         self._session: Session | None = None
         self._opened_at = 0.0
 
@@ -76,7 +79,8 @@ class Collecting:
 
     def _use(self, session: Session, budget_s: float) -> Collected:
         now = time.monotonic()
-        claimed = self._server is self._memory or self._server.claim(self._name, self._interval_s, now)
+        routine = self._routine
+        claimed = routine is None or self._server.claim(routine.name, routine.interval_s, now)
         try:
             collected = run(
                 session, self._limit, budget_s, self._query_text, self._memory, self._server if claimed else None
@@ -85,6 +89,7 @@ class Collecting:
         except BaseException:
             session.close()
             raise
+        collected = self._within_budget(collected)
         if self._keep and session.is_direct and not (self._memory.was_dear or self._server.was_dear):
             self._session = session
         else:
@@ -97,6 +102,18 @@ class Collecting:
         found = top_queries.elsewhere(elsewhere, self._dsn, self._limit, self._query_text, known.ids(now))
         known.add(found.told, now)
         return _with(collected, found)
+
+    def _within_budget(self, collected: Collected) -> Collected:
+        if self._budget is None:
+            return collected
+        self._budget.spent(collected.costs)
+        self._memory.every_nth = self._budget.every_nth
+        if (
+            "server" in collected.costs
+        ):  # else another database asks for what is the server's, and minds what that costs
+            self._server.every_nth = self._budget.every_nth
+        error = self._budget.error
+        return replace(collected, errors=(*collected.errors, error)) if error else collected
 
 
 def _candidates(session: Session) -> list[Row] | TopQueries | None:

@@ -8,7 +8,9 @@ import pytest
 from gevent.event import Event
 
 from pgdoctor_lib.agent import places
-from pgdoctor_lib.agent.places import PLACES, PLACES_A_LANE, Places
+from pgdoctor_lib.agent.places import PLACES, Places
+
+PLACES_A_LANE = 3  # of ten
 
 
 class Crowd:
@@ -82,7 +84,7 @@ def test_what_takes_a_while_does_not_wait_for_what_hangs(crowd: Crowd) -> None:
     never = Event()
     hung = crowd.spawn(names(8, "hung"), never)
     gevent.joinall(crowd.spawn(names(8, "slow"), 0.1), timeout=10, raise_error=True)
-    assert crowd.inside == set(names(4, "hung"))
+    assert crowd.inside == set(names(PLACES_A_LANE, "hung"))
     gevent.killall(hung)
 
 
@@ -99,16 +101,17 @@ def test_never_more_than_so_many_in_all(crowd: Crowd) -> None:
 
 def test_a_quick_cycle_brings_it_back_to_the_quick(crowd: Crowd) -> None:
     never = Event()
-    gevent.joinall(crowd.spawn(names(5, "hung"), 0.4))
-    hung = crowd.spawn(names(4, "hung"), never)
-    until(lambda: len(crowd.inside) == 4)
-    waiting = crowd.spawn(["hung4"], 0.0)
+    gevent.joinall(crowd.spawn(names(PLACES_A_LANE + 1, "hung"), 0.4))
+    hung = crowd.spawn(names(PLACES_A_LANE, "hung"), never)
+    until(lambda: len(crowd.inside) == PLACES_A_LANE)
+    last = f"hung{PLACES_A_LANE}"
+    waiting = crowd.spawn([last], 0.0)
     gevent.sleep(0.2)
-    assert "hung4" not in crowd.inside and crowd.entered.count("hung4") == 1
+    assert last not in crowd.inside and crowd.entered.count(last) == 1
     gevent.killall(hung[:1])
     gevent.joinall(waiting, timeout=10, raise_error=True)
-    hung += crowd.spawn(names(1, "hung"), never)  # the place is taken again, and hung4 needs it no more
-    gevent.joinall(crowd.spawn(["hung4"], 0.0), timeout=10, raise_error=True)
+    hung += crowd.spawn(names(1, "hung"), never)  # the place is taken again, and the last needs it no more
+    gevent.joinall(crowd.spawn([last], 0.0), timeout=10, raise_error=True)
     gevent.killall(hung)
 
 

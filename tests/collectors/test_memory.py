@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pgdoctor_lib.collectors.memory import Memory, stretched
+from pgdoctor_lib.collectors.budget import Allowance, Budget, stretched
+from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.registry import Asked
-from pgdoctor_lib.collectors.run import Collecting
+from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
@@ -86,14 +87,27 @@ def test_one_database_at_a_time_asks_for_the_server() -> None:
 def test_the_dear_ones_are_asked_less_often(
     costs: dict[str, int], allowance_ms: float, expected: dict[str, int]
 ) -> None:
-    ledger = {name: Cost(float(ms), 1, 1) for name, ms in costs.items()}
-    assert stretched(ledger, allowance_ms) == expected
+    assert stretched(costs, allowance_ms) == expected
     average = sum(ms / expected.get(name, 1) for name, ms in costs.items())
     assert average <= allowance_ms
 
 
-def collecting(dsn: str, **options: object) -> Collecting:
-    return Collecting(Dsn.parse(dsn, {}), 20, **options)
+def test_over_the_budget_the_dear_ones_wait_and_under_it_they_come_back() -> None:
+    budget = Budget(Allowance(0.01), 1.0)  # 10 ms a cycle
+    dear = {"activity": Cost(1.0, 1, 1), "tables": Cost(30.0, 1, 1), "table_sizes": Cost(500.0, 1, 1)}
+    for _ in range(3):
+        budget.spent(dear)
+    assert budget.error is None, "it is too early to tell"
+    budget.spent(dear)
+    assert budget.every_nth == {"tables": 4}
+    assert budget.error and "asked for less often: tables" in budget.error.line
+    for _ in range(30):
+        budget.spent({"activity": Cost(1.0, 1, 1), "tables": Cost(1.0, 1, 1)})
+    assert (budget.every_nth, budget.error) == ({}, None)
+
+
+def collecting(dsn: str, name: str = "db", server: Memory | None = None) -> Collecting:
+    return Collecting(Dsn.parse(dsn, {}), 20, routine=Routine(name, 60.0, server or Memory()))
 
 
 def names(collected: Collected) -> set[str]:
@@ -101,7 +115,7 @@ def names(collected: Collected) -> set[str]:
 
 
 def test_a_session_is_kept_and_planned_once(newest_database: Database) -> None:
-    one = collecting(newest_database.dsn, keep=True)
+    one = collecting(newest_database.dsn)
     server, name = newest_database.server, newest_database.name
     pids = []
     for _ in range(4):
@@ -114,7 +128,7 @@ def test_a_session_is_kept_and_planned_once(newest_database: Database) -> None:
 
 
 def test_a_session_that_ended_meanwhile_is_replaced(newest_database: Database) -> None:
-    one = collecting(newest_database.dsn, keep=True)
+    one = collecting(newest_database.dsn)
     server, name = newest_database.server, newest_database.name
     one.once()
     one.once()
@@ -128,7 +142,7 @@ def test_a_session_that_ended_meanwhile_is_replaced(newest_database: Database) -
 
 def test_a_promotion_is_noticed(newest_server: Server, standby: Callable[[Server], Server]) -> None:
     follower = standby(newest_server)
-    one = collecting(follower.dsn(), keep=True)
+    one = collecting(follower.dsn())
     one.once()
     one.once()
     follower.sql("SELECT pg_promote()")
@@ -141,7 +155,7 @@ def test_a_promotion_is_noticed(newest_server: Server, standby: Callable[[Server
 def test_behind_a_pooler_nothing_is_kept(newest_server: Server) -> None:
     with Relay(newest_server.port, "pool") as relay:
         dsn = f"host=127.0.0.1 port={relay.port} user=postgres dbname=postgres sslmode=disable gssencmode=disable"
-        one = collecting(dsn, keep=True)
+        one = collecting(dsn)
         for _ in range(2):
             assert "activity" in names(one.once())
             assert newest_server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'EXECUTE%'") == [(0,)]
@@ -151,7 +165,7 @@ def test_behind_a_pooler_nothing_is_kept(newest_server: Server) -> None:
 def test_the_server_is_asked_once_whatever_the_number_of_its_databases(newest_server: Server) -> None:
     databases = [newest_server.new_database() for _ in range(3)]
     memory = Memory()
-    several = [collecting(db.dsn, server=memory, name=db.name, interval_s=60.0) for db in databases]
+    several = [collecting(db.dsn, db.name, memory) for db in databases]
     brought = [names(each.once()) for each in several]
     assert ["activity" in each for each in brought] == [True, False, False]
     assert all("tables" in each for each in brought)

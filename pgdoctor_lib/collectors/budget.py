@@ -1,0 +1,80 @@
+"""What collecting may cost the server: over it, the dear sections are asked for less often, by themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pgdoctor_lib.collectors.registry import CADENCES_S, query
+from pgdoctor_lib.collectors.top_queries import NAME as TOP_QUERIES
+from pgdoctor_lib.snapshot import CollectorError, Cost
+from pgdoctor_lib.units import format_duration
+
+_NEW = 0.3  # the weight of the latest cost in the average
+_LEARN = 4  # cycles to watch before anything is changed; the first is left out: it plans, and its caches are cold
+
+
+@dataclass
+class Allowance:
+    """`share`: of a server's time, as a fraction of it. It may change."""
+
+    share: float = 1.0
+
+
+class Budget:
+    """`interval_s`: from one cycle to the next.
+
+    `every_nth`: the sections that are asked for in each nth cycle only.
+    """
+
+    def __init__(self, allowance: Allowance, interval_s: float) -> None:
+        self._allowance, self._interval_s = allowance, interval_s
+        self._averages_ms: dict[str, float] = {}
+        self._cycles = 0
+        self.every_nth: dict[str, int] = {}
+
+    def spent(self, costs: Mapping[str, Cost]) -> None:
+        """A cycle cost so much."""
+        self._cycles += 1
+        if self._cycles == 1:
+            return
+        for name, cost in costs.items():
+            if name == TOP_QUERIES or not CADENCES_S[query(name).meta.get("cadence", "cycle")]:
+                before = self._averages_ms.get(name, cost.ms)
+                self._averages_ms[name] = before + _NEW * (cost.ms - before)
+        if self._cycles >= _LEARN:
+            self._adapt()
+
+    @property
+    def error(self) -> CollectorError | None:
+        """What the snapshots lack for its sake."""
+        if not self.every_nth:
+            return None
+        names = ", ".join(sorted(self.every_nth))
+        every = format_duration(self._interval_s)
+        text = f"collecting every {every} costs more than {self._allowance.share * 100:.4g} % of the server's time"
+        return CollectorError("budget", f"{text}; asked for less often: {names}", "raise interval, or budget")
+
+    def _adapt(self) -> None:
+        sections = {name: ms for name, ms in self._averages_ms.items() if name != TOP_QUERIES}
+        whole_ms = self._allowance.share * self._interval_s * 1000
+        allowance_ms = max(whole_ms - self._averages_ms.get(TOP_QUERIES, 0.0), whole_ms / 10)
+        now_ms = sum(ms / self.every_nth.get(name, 1) for name, ms in sections.items())
+        if now_ms > allowance_ms or sum(sections.values()) < allowance_ms / 2:
+            self.every_nth = stretched(sections, allowance_ms)
+
+
+def stretched(costs_ms: Mapping[str, float], allowance_ms: float) -> dict[str, int]:
+    """In which nth cycle each section is to be asked for, so that a cycle costs `allowance_ms` on average.
+
+    The cheap ones go on in each cycle, up to half of the allowance; the dear ones share what is left. Those that are
+    not named here are asked for in each.
+    """
+    if sum(costs_ms.values()) <= allowance_ms:
+        return {}
+    spent, dear = 0.0, []
+    for name, cost_ms in sorted(costs_ms.items(), key=lambda item: item[1]):
+        if spent + cost_ms <= allowance_ms / 2:
+            spent += cost_ms
+        else:
+            dear.append(name)
+    factor = sum(costs_ms[name] for name in dear) / (allowance_ms - spent)
+    return {name: int(-(-factor // 1)) for name in dear}
