@@ -13,21 +13,27 @@
 -- | `worst_over_factor` | the greatest `over_factor` of those waiting |
 --
 -- The lines before the last SELECT are those of autovacuum_queue.sql.
-WITH option AS MATERIALIZED (
-    SELECT oid, array_agg(word ORDER BY word) AS words,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_enabled=%') AS enabled,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_vacuum_threshold=%') AS vacuum_threshold,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_vacuum_max_threshold=%') AS vacuum_max_threshold,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_vacuum_scale_factor=%') AS vacuum_scale_factor,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_vacuum_insert_threshold=%') AS insert_threshold,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_vacuum_insert_scale_factor=%') AS insert_scale_factor,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_analyze_threshold=%') AS analyze_threshold,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_analyze_scale_factor=%') AS analyze_scale_factor,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_freeze_max_age=%') AS freeze_max_age,
-           max(split_part(word, '=', 2)) FILTER (WHERE word LIKE 'autovacuum_multixact_freeze_max_age=%') AS multixact_freeze_max_age
-      FROM pg_class, unnest(reloptions) word
-     WHERE reloptions IS NOT NULL AND word LIKE 'autovacuum%'
-     GROUP BY oid
+WITH own AS MATERIALIZED (
+    SELECT c.oid, c.reltoastrelid, array_agg(word ORDER BY word) AS words,
+           json_object_agg(split_part(word, '=', 1), split_part(word, '=', 2)) AS value
+      FROM pg_class c, unnest(c.reloptions) word
+     WHERE c.reloptions IS NOT NULL AND word LIKE 'autovacuum%'
+     GROUP BY c.oid, c.reltoastrelid
+), option AS MATERIALIZED (
+    SELECT oid, words,
+           (value ->> 'autovacuum_enabled')::boolean AS enabled,
+           (value ->> 'autovacuum_vacuum_threshold')::float8 AS vacuum_threshold,
+           (value ->> 'autovacuum_vacuum_max_threshold')::float8 AS vacuum_max_threshold,
+           (value ->> 'autovacuum_vacuum_scale_factor')::float8 AS vacuum_scale_factor,
+           (value ->> 'autovacuum_vacuum_insert_threshold')::float8 AS insert_threshold,
+           (value ->> 'autovacuum_vacuum_insert_scale_factor')::float8 AS insert_scale_factor,
+           (value ->> 'autovacuum_analyze_threshold')::float8 AS analyze_threshold,
+           (value ->> 'autovacuum_analyze_scale_factor')::float8 AS analyze_scale_factor,
+           (value ->> 'autovacuum_freeze_max_age')::float8 AS freeze_max_age,
+           (value ->> 'autovacuum_multixact_freeze_max_age')::float8 AS multixact_freeze_max_age
+      FROM (SELECT oid, words, value FROM own
+             UNION ALL
+            SELECT t.oid, o.words, o.value FROM own o JOIN pg_class t ON t.oid = o.reltoastrelid AND t.reloptions IS NULL) t
 ), server AS MATERIALIZED (
     SELECT current_setting('autovacuum_vacuum_threshold')::int AS vacuum_threshold,
            current_setting('autovacuum_vacuum_max_threshold')::int AS vacuum_max_threshold,  -- [pg >= 18]
@@ -41,63 +47,50 @@ WITH option AS MATERIALIZED (
            current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_scale_factor,
            current_setting('autovacuum_freeze_max_age')::int AS freeze_max_age,
            current_setting('autovacuum_multixact_freeze_max_age')::int AS multixact_freeze_max_age
-), relation AS MATERIALIZED (
-    SELECT c.oid, c.relkind, c.relpages, greatest(c.reltuples, 0) AS reltuples,
-           CASE WHEN c.relpages > 0 AND c.relallfrozen > 0                                -- [pg >= 18]
-                THEN 1 - least(c.relallfrozen, c.relpages)::float8 / c.relpages ELSE 1 END AS unfrozen,  -- [pg >= 18]
--- [pg < 18]           1 AS unfrozen,
-           CASE WHEN c.relkind = 't' THEN m.oid ELSE c.oid END AS owner_oid,
-           CASE WHEN c.relkind = 't' AND c.reloptions IS NULL THEN m.oid ELSE c.oid END AS option_oid,
-           pg_stat_get_dead_tuples(c.oid) AS dead,
-           pg_stat_get_ins_since_vacuum(c.oid) AS inserted,                               -- [pg >= 13]
--- [pg < 13]           NULL::bigint AS inserted,
-           CASE WHEN c.relkind <> 't' AND c.oid <> 'pg_statistic'::regclass THEN pg_stat_get_mod_since_analyze(c.oid) END AS changed,
-           CASE WHEN c.relfrozenxid <> '0' THEN age(c.relfrozenxid) END AS xid_age,
-           CASE WHEN c.relminmxid <> '0' THEN mxid_age(c.relminmxid) END AS mxid_age
+), due AS MATERIALIZED (
+    SELECT c.oid, c.relkind, c.relpages, c.reltuples, o.words, coalesce(o.enabled, true) AS enabled, n.*, t.*,
+           n.dead > t.vacuum_threshold AS vacuum_due,
+           coalesce(n.inserted > t.insert_threshold, false) AS insert_due,
+           coalesce(n.changed > t.analyze_threshold, false) AS analyze_due,
+           coalesce(n.xid_age > t.freeze_max_age, false) OR coalesce(n.mxid_age > t.multixact_freeze_max_age, false) AS freeze_due,
+           greatest(n.dead / greatest(t.vacuum_threshold, 1), n.inserted / greatest(t.insert_threshold, 1),
+                    n.changed / greatest(t.analyze_threshold, 1), n.xid_age / t.freeze_max_age::float8,
+                    n.mxid_age / t.multixact_freeze_max_age::float8) AS over_factor
       FROM pg_class c
-      LEFT JOIN pg_class m ON c.relkind = 't' AND m.reltoastrelid = c.oid
+     CROSS JOIN server s
+      LEFT JOIN option o ON o.oid = c.oid
+     CROSS JOIN LATERAL (
+           SELECT pg_stat_get_dead_tuples(c.oid) AS dead,
+                  pg_stat_get_ins_since_vacuum(c.oid) AS inserted,                        -- [pg >= 13]
+-- [pg < 13]                  NULL::bigint AS inserted,
+                  CASE WHEN c.relkind <> 't' AND c.oid <> 'pg_statistic'::regclass
+                       THEN pg_stat_get_mod_since_analyze(c.oid) END AS changed,
+                  CASE WHEN c.relfrozenxid <> '0' THEN age(c.relfrozenxid) END AS xid_age,
+                  CASE WHEN c.relminmxid <> '0' THEN mxid_age(c.relminmxid) END AS mxid_age
+           OFFSET 0) n
+     CROSS JOIN LATERAL (
+           SELECT least(coalesce(o.vacuum_threshold, s.vacuum_threshold)
+                        + coalesce(o.vacuum_scale_factor, s.vacuum_scale_factor) * greatest(c.reltuples, 0),
+                        CASE WHEN coalesce(o.vacuum_max_threshold, s.vacuum_max_threshold) >= 0
+                             THEN coalesce(o.vacuum_max_threshold, s.vacuum_max_threshold) END) AS vacuum_threshold,
+                  CASE WHEN coalesce(o.insert_threshold, s.insert_threshold) >= 0
+                       THEN coalesce(o.insert_threshold, s.insert_threshold)
+                            + coalesce(o.insert_scale_factor, s.insert_scale_factor) * greatest(c.reltuples, 0)
+                              * (1 - coalesce(least(c.relallfrozen, c.relpages)::float8 / nullif(c.relpages, 0), 0))  -- [pg >= 18]
+                  END AS insert_threshold,
+                  coalesce(o.analyze_threshold, s.analyze_threshold)
+                  + coalesce(o.analyze_scale_factor, s.analyze_scale_factor) * greatest(c.reltuples, 0) AS analyze_threshold,
+                  least(o.freeze_max_age, s.freeze_max_age)::int AS freeze_max_age,
+                  least(o.multixact_freeze_max_age, s.multixact_freeze_max_age)::int AS multixact_freeze_max_age
+           OFFSET 0) t
      WHERE c.relkind IN ('r', 'm', 't')
        AND c.relpersistence <> 't'
-), measured AS MATERIALIZED (
-    SELECT r.*,
-           coalesce(o.enabled::boolean, true) AS enabled,
-           o.words,
-           CASE WHEN coalesce(o.vacuum_max_threshold::int, s.vacuum_max_threshold) >= 0
-                THEN least(v.threshold, coalesce(o.vacuum_max_threshold::int, s.vacuum_max_threshold))
-                ELSE v.threshold
-           END AS vacuum_threshold,
-           CASE WHEN coalesce(o.insert_threshold::int, s.insert_threshold) >= 0
-                THEN coalesce(o.insert_threshold::int, s.insert_threshold)
-                     + coalesce(o.insert_scale_factor::float8, s.insert_scale_factor) * r.reltuples * r.unfrozen
-           END AS insert_threshold,
-           CASE WHEN r.changed IS NOT NULL
-                THEN coalesce(o.analyze_threshold::int, s.analyze_threshold)
-                     + coalesce(o.analyze_scale_factor::float8, s.analyze_scale_factor) * r.reltuples
-           END AS analyze_threshold,
-           least(o.freeze_max_age::int, s.freeze_max_age) AS freeze_max_age,
-           least(o.multixact_freeze_max_age::int, s.multixact_freeze_max_age) AS multixact_freeze_max_age
-      FROM relation r
-     CROSS JOIN server s
-      LEFT JOIN option o ON o.oid = r.option_oid
-     CROSS JOIN LATERAL (SELECT coalesce(o.vacuum_threshold::int, s.vacuum_threshold)
-                                + coalesce(o.vacuum_scale_factor::float8, s.vacuum_scale_factor) * r.reltuples AS threshold) v
-), due AS MATERIALIZED (
-    SELECT m.*,
-           m.dead > m.vacuum_threshold AS vacuum_due,
-           coalesce(m.inserted > m.insert_threshold, false) AS insert_due,
-           coalesce(m.changed > m.analyze_threshold, false) AS analyze_due,
-           coalesce(m.xid_age > m.freeze_max_age, false) OR coalesce(m.mxid_age > m.multixact_freeze_max_age, false) AS freeze_due
-      FROM measured m
-     WHERE m.dead > m.vacuum_threshold
-        OR m.inserted > m.insert_threshold
-        OR m.changed > m.analyze_threshold
-        OR m.xid_age > m.freeze_max_age
-        OR m.mxid_age > m.multixact_freeze_max_age
-), waiting AS MATERIALIZED (
-    SELECT d.*, enabled OR freeze_due AS taken,
-           greatest(dead / greatest(vacuum_threshold, 1), inserted / greatest(insert_threshold, 1), changed / greatest(analyze_threshold, 1),
-                    xid_age / freeze_max_age::float8, mxid_age / multixact_freeze_max_age::float8) AS over_factor
-      FROM due d
+       AND (n.dead > 0 OR n.inserted > 0 OR n.changed > 0 OR n.xid_age > 100000 OR n.mxid_age > 10000)
+       AND (n.dead > t.vacuum_threshold
+            OR n.inserted > t.insert_threshold
+            OR n.changed > t.analyze_threshold
+            OR n.xid_age > t.freeze_max_age
+            OR n.mxid_age > t.multixact_freeze_max_age)
 )
 SELECT count(*) AS count,
        count(*) FILTER (WHERE taken) AS waiting_count,
@@ -109,4 +102,4 @@ SELECT count(*) AS count,
        coalesce(sum(relpages) FILTER (WHERE taken), 0)::bigint * current_setting('block_size')::bigint AS size_bytes,
        coalesce(sum(dead) FILTER (WHERE taken), 0)::bigint AS n_dead_tup,
        round((max(over_factor) FILTER (WHERE taken))::numeric, 2) AS worst_over_factor
-  FROM waiting
+  FROM (SELECT *, enabled OR freeze_due AS taken FROM due) t

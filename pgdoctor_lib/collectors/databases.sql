@@ -23,14 +23,17 @@
 -- | `stats_reset` | since when its counters run, unless the server crashed later: see `stats_since` in `server` |
 --
 -- The actual version of a collation is asked once for each locale, not for each database: ICU has to open it.
--- numbackends goes through all sessions for each database that is shown. What pg_database does not have on some majors
--- is taken from its row as JSON.
+-- numbackends goes through all sessions for each database that is shown. The locale's column is there since 15, under
+-- another name until 17: hence the row as JSON.
 WITH database AS MATERIALIZED (
     SELECT d.*,
-           coalesce(j ->> 'datlocprovider', 'c') AS provider,
-           coalesce(j ->> 'datlocale', j ->> 'daticulocale') AS locale,
-           j ->> 'datcollversion' AS collversion
-      FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d) d
+           d.datlocprovider::text AS provider,                                            -- [pg >= 15]
+           d.datcollversion AS collversion,                                               -- [pg >= 15]
+           d.datlocale AS locale                                                          -- [pg >= 17]
+-- [pg < 15]           'c' AS provider,
+-- [pg < 15]           NULL AS collversion,
+-- [pg < 17]           to_jsonb(d) ->> 'daticulocale' AS locale
+      FROM pg_database d
 ), collation_now AS MATERIALIZED (
     SELECT provider, datcollate, locale,
            pg_database_collation_actual_version(min(oid)) AS version                      -- [pg >= 15]

@@ -216,6 +216,7 @@ def _try_lock(connection, number: int) -> None:
         connection.rollback()
 
 
+@pytest.mark.pg(">= 15")
 def test_a_collation_of_another_version(newest_server: Server, collect: Collect) -> None:
     newest_server.sql("CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de' LOCALE 'C'")
     try:
@@ -229,6 +230,7 @@ def test_a_collation_of_another_version(newest_server: Server, collect: Collect)
     assert (sick["datcollversion"], sick["datcollversion_actual"]) == ("0.1", healthy["datcollversion"])
 
 
+@pytest.mark.pg(">= 17")
 def test_many_databases(make_server: MakeServer, collect: Collect) -> None:
     server = make_server(autovacuum="off")
     server.sql("SELECT txid_current()")
@@ -340,7 +342,7 @@ class Planted:
     filler: str = "''"
 
 
-BOTH = "autovacuum_vacuum_threshold = 10, autovacuum_vacuum_scale_factor = 0.5"
+BOTH = "autovacuum_vacuum_threshold = '1e1', autovacuum_vacuum_scale_factor = 0.5"
 TOAST = "toast.autovacuum_vacuum_threshold = 3, toast.autovacuum_vacuum_scale_factor = 0"
 WIDE = "repeat('x', 5000)"
 PLAIN = "fillfactor = 90"
