@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 # Most tests wait: for a cycle, a time-out, a signal's end. PARALLEL= runs them one after the other.
 PARALLEL ?= -n 4 --dist loadfile
 
-.PHONY: help demo test test-quick faults check bench smoke clean postgres postgres-quick
+.PHONY: help demo test test-quick faults check docs bench smoke clean postgres postgres-quick
 
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
@@ -36,6 +36,9 @@ check: $(VENV)/.dev ## The linters: ruff, mypy --strict, the order of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict pgdoctor_lib
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev ## docs/snapshot.md and its schema, from the collectors
+	$(BIN)/python docs/build.py
 
 bench: $(VENV)/.dev postgres-quick ## What a cycle costs: CPU, memory, statements, bytes
 	$(BIN)/python -m bench

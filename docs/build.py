@@ -1,8 +1,10 @@
 """Writes what docs/snapshot.md and docs/snapshot.schema.json say of sections, from the collectors' files: `make docs`.
 
 A section's text is its file's header, its columns and their types are those that tests/collectors/columns records.
+What is told of the machine is no SQL: its text is the docstring of agent/host.py.
 """
 
+import ast
 import json
 import re
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 COLLECTORS = ROOT / "pgdoctor_lib" / "collectors"
+HOST = ROOT / "pgdoctor_lib" / "agent" / "host.py"
 COLUMNS = ROOT / "tests" / "collectors" / "columns"
 PAGE = ROOT / "docs" / "snapshot.md"
 SCHEMA = ROOT / "docs" / "snapshot.schema.json"
@@ -37,19 +40,22 @@ def names() -> list[str]:
 def page(text: str) -> str:
     """docs/snapshot.md with the sections as they are now."""
     before, _, rest = text.partition(BEGIN)
-    return before + BEGIN + "\n" + "\n".join(map(_section, names())) + END + rest.partition(END)[2]
+    return before + BEGIN + "\n" + "\n".join([*map(_section, names()), _host()]) + END + rest.partition(END)[2]
 
 
 def schema(text: str) -> str:
     """The JSON Schema with the sections as they are now."""
     document = json.loads(text)
-    document["properties"]["sections"]["properties"] = {name: _shape(name) for name in names()}
+    document["properties"]["sections"]["properties"] = {
+        **{name: _shape(name) for name in names()},
+        "host": {"type": "object", "properties": {key: {} for key in _keys(_host().partition("of `disks`")[0])}},
+    }
     return json.dumps(document, indent=1) + "\n"
 
 
 def _section(name: str) -> str:
     meta, rows = _header(name)
-    facts = [meta["source"].partition(" (")[0]]
+    facts = [re.sub(r"^(.*) \((postgresql\.org/\S+)\)$", r"[\1](https://www.\2)", meta["source"])]
     facts += ["of the server: once, however many of its databases are watched"] if meta["scope"] == "server" else []
     facts += [f"on a {meta['role']}"] if "role" in meta else []
     facts += [_since(meta["when"])] if "when" in meta else []
@@ -58,6 +64,21 @@ def _section(name: str) -> str:
     if (COLLECTORS / f"{name}.total.sql").exists():
         lines += ["", "| `total` | what |", "|---|---|", *_header(f"{name}.total")[1]]
     return "\n".join(lines) + "\n"
+
+
+def _host() -> str:
+    lines = (ast.get_docstring(ast.parse(HOST.read_text())) or "").splitlines()
+    return "\n".join(["## host", "", *lines, ""])
+
+
+def _keys(table: str) -> list[str]:
+    """The names in the first column."""
+    return [
+        key
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for key in re.findall(r"`(\w+)`", line.split("|")[1])
+    ]
 
 
 def _since(condition: str) -> str:

@@ -1,6 +1,7 @@
 """Real snapshots are what docs/snapshot.schema.json says, and docs/snapshot.md names every field."""
 
 import json
+import runpy
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parent.parent
+build = runpy.run_path(str(ROOT / "docs/build.py"))
 SCHEMA = json.loads((ROOT / "docs/snapshot.schema.json").read_text())
 COLUMNS = {each.stem: each.read_text().splitlines() for each in (ROOT / "tests/collectors/columns").glob("*.txt")}
 PAGE = (ROOT / "docs/snapshot.md").read_text()
@@ -86,6 +88,11 @@ def test_a_role_without_privileges(newest_server: Server) -> None:
         newest_server.sql("DROP ROLE bare")
     check(document)
     assert document["errors"]
+
+
+def test_page_and_schema_are_made_from_the_collectors() -> None:
+    text, schema = PAGE, (ROOT / "docs/snapshot.schema.json").read_text()
+    assert (build["page"](text), build["schema"](schema)) == (text, schema), "run make docs"
 
 
 def test_the_page_names_every_field() -> None:
