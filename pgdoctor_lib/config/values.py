@@ -10,7 +10,8 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -39,9 +40,7 @@ class Discover:
 
     def takes(self, dbname: str) -> bool:
         """Whether that database is one of them. Patterns are the shell's; capitals count."""
-        return any(fnmatchcase(dbname, each) for each in self.include) and not any(
-            fnmatchcase(dbname, each) for each in self.exclude
-        )
+        return bool(_any_of(self.include).match(dbname)) and not (self.exclude and _any_of(self.exclude).match(dbname))
 
 
 @dataclass(frozen=True)
@@ -243,9 +242,14 @@ def _discover(value: object, _: Around) -> Discover | bool | None:
     return Discover(**{key: given for key, given in lists.items() if given}) if all(lists.values()) else None
 
 
+@lru_cache(8)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(translate, patterns)))
+
+
 def _patterns(given: object) -> tuple[str, ...]:
     words = [given] if isinstance(given, str) else given
-    if not isinstance(words, list) or len(words) > 1000:
+    if not isinstance(words, list) or len(words) > 100:
         return ()
     return tuple(words) if all(isinstance(word, str) and 0 < len(word) <= 200 for word in words) else ()
 

@@ -6,7 +6,7 @@ from pgdoctor_lib.postgres.connect import connect
 
 LOOK_S = 30.0
 _STATEMENT_S = 10.0
-_MOST_ROWS = 20_000
+_MOST_ROWS = 10_000
 # Oldest first: where there are too many, a new one takes no other's place. -2: a DROP DATABASE did not come to its end.
 _DATABASES = f"""
 SELECT /* pgdoctor:discover */ d.datname

@@ -418,7 +418,7 @@ def test_commands_that_go_wrong_cost_their_database_alone(
     daemon.wait_for_line(r"\[floods\] .*✗ collection failed: password_command sh: printed more than 64 KiB$")
     daemon.wait_for_line(r"\[hangs\] .*✗ collection failed: password_command sh: no password within 5 s$")
     assert count(endpoint, "well") >= 4, "the hub stood still"
-    assert quick.leftovers() == [daemon.pid], "a command goes on"
+    assert set(quick.leftovers()) <= {daemon.pid}, "a command goes on"
     assert "canary" not in end(daemon)
 
 
