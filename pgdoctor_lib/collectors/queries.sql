@@ -8,7 +8,7 @@
 --
 -- | `queryid` | which statement, as text: 64 bits are more than a JSON number holds everywhere; `fingerprint` in `top_queries` |
 -- | `userid`, `rolname`, `toplevel` | who ran it, and (1.9+) whether it was sent by a client: `false` within a function, whose own time counts the same time once more |
--- | `query` | its text, masked as in `top_queries`, its first 5,000 characters, in the first row of a `queryid`; `null` where it came in a snapshot within the last hour, for all but 40 texts in one snapshot (the others follow), and where it cannot be written in this database's encoding |
+-- | `query` | its text, masked as in `top_queries`, its first 5,000 characters, in the first row of a `queryid`; `null` where it came in a snapshot within the last hour, where one snapshot has 60,000 characters already (the others follow), and where it cannot be written in this database's encoding |
 -- | `calls`, `rows` | how often it ran, and the rows that came or were changed |
 -- | `plans`, `total_plan_time_ms` | 1.8+: how often it was planned, and the time; 0 with `pg_stat_statements.track_planning` off |
 -- | `total_exec_time_ms`, `min_exec_time_ms`, `max_exec_time_ms`, `mean_exec_time_ms`, `stddev_exec_time_ms` | time spent executing it |
@@ -136,7 +136,7 @@ WITH entry AS MATERIALIZED (
       FROM :"pgss_schema".pg_stat_statements(:'texts')
      WHERE dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
                        ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
-       AND (query ~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor' OR queryid IN (SELECT queryid FROM candidate))
+       AND (query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor' OR queryid IN (SELECT queryid FROM candidate))
      GROUP BY dbid, queryid
 ), ranked AS (
     SELECT n.*, w.query,
@@ -152,9 +152,10 @@ WITH entry AS MATERIALIZED (
       FROM number n
       JOIN candidate USING (queryid)
       LEFT JOIN wording w USING (queryid)
-     WHERE w.query IS NULL OR w.query !~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor'
+     WHERE w.query IS NULL OR w.query !~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
 ), shown AS (
-    SELECT s.*, is_new AND count(*) FILTER (WHERE is_new) OVER (ORDER BY total_exec_time_ms DESC, queryid, userid, toplevel) <= 40 AS is_told
+    SELECT s.*, is_new AND sum(least(length(query), 5000)) FILTER (WHERE is_new)
+                           OVER (ORDER BY total_exec_time_ms DESC, queryid, userid, toplevel) <= 60000 AS is_told
       FROM (SELECT *, query IS NOT NULL AND queryid <> ALL (:'known'::bigint[])
                         AND row_number() OVER (PARTITION BY queryid ORDER BY total_exec_time_ms DESC, userid, toplevel) = 1 AS is_new
               FROM ranked
@@ -164,10 +165,12 @@ SELECT queryid::text,
        userid::bigint,
        rolname,
        toplevel,
-       CASE WHEN :'query_text' = 'none' OR NOT is_told THEN NULL
-            WHEN :'query_text' = 'full' AND left(query, 5000) !~* :'secrets' THEN left(query, 5000)
-            ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
-                    FROM regexp_matches(left(query, 5000), :'tokens', 'g') AS token)
+       CASE WHEN is_told THEN
+            CASE WHEN :'query_text' = 'none' THEN NULL
+                 WHEN :'query_text' = 'full' AND left(query, 5000) !~* :'secrets' THEN left(query, 5000)
+                 ELSE (SELECT string_agg(coalesce(token[1], left(token[2], 0) || '***', left(token[3], 0) || ' ', '''***'''), '')
+                         FROM regexp_matches(left(query, 5000), :'tokens', 'g') AS token)
+            END
        END AS query,
        calls,
        plans,

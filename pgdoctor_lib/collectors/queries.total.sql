@@ -97,6 +97,6 @@ SELECT count(*) AS count,
   FROM :"pgss_schema".pg_stat_statements(false) s
   LEFT JOIN (SELECT DISTINCT dbid, queryid
                FROM :"pgss_schema".pg_stat_statements(:'texts')
-              WHERE query ~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor') o ON o.dbid = s.dbid AND o.queryid = s.queryid
+              WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') o ON o.dbid = s.dbid AND o.queryid = s.queryid
  WHERE s.dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
                      ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END

@@ -26,7 +26,7 @@ WITH number AS MATERIALIZED (
     SELECT n.queryid, n.calls, n.total_exec_time_ms, n.rows, min(t.query COLLATE "C") AS query
       FROM number n
       LEFT JOIN :"pgss_schema".pg_stat_statements(:'texts') t ON t.queryid = n.queryid AND t.dbid = n.dbid
-     WHERE t.query IS NULL OR t.query !~ '^(SELECT /[*] |PREPARE |EXECUTE )pgdoctor'
+     WHERE t.query IS NULL OR t.query !~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
      GROUP BY n.queryid, n.calls, n.total_exec_time_ms, n.rows
      ORDER BY n.total_exec_time_ms DESC, n.queryid
      LIMIT :'limit'::int
