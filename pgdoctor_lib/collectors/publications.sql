@@ -26,30 +26,28 @@ WITH RECURSIVE member (pubid, relid) AS (
       JOIN pg_inherits ON inhparent = relid
       JOIN pg_class c ON c.oid = inhrelid AND c.relispartition
 ), relation AS MATERIALIZED (
-    SELECT c.oid, n.nspname, c.relname, c.relreplident = 'f' OR x.indexrelid IS NOT NULL AS has_identity
+    SELECT c.oid, c.relreplident = 'f' OR x.indexrelid IS NOT NULL AS has_identity
       FROM pg_class c
-      JOIN pg_namespace n ON n.oid = c.relnamespace
       LEFT JOIN pg_index x ON x.indrelid = c.oid
                           AND (c.relreplident = 'd' AND x.indisprimary OR c.relreplident = 'i' AND x.indisreplident)
      WHERE c.relkind = 'r'
        AND c.relpersistence = 'p'
        AND c.oid >= 16384
-), publication AS MATERIALIZED (
-    SELECT p.*, pubupdate OR pubdelete AS needs_identity FROM pg_publication p
-), published AS MATERIALIZED (
-    SELECT p.oid AS pubid, p.needs_identity, r.oid, r.nspname, r.relname, r.has_identity
-      FROM publication p
-      JOIN tree t ON t.pubid = p.oid
-      JOIN relation r ON r.oid = t.relid
-     WHERE NOT p.puballtables
-     UNION ALL
-    SELECT p.oid, p.needs_identity, r.oid, r.nspname, r.relname, r.has_identity
-      FROM publication p, relation r
-     WHERE p.puballtables
-), counted AS MATERIALIZED (
-    SELECT pubid, count(*) AS tables, count(*) FILTER (WHERE needs_identity AND NOT has_identity) AS without_identity
-      FROM published
+), every AS MATERIALIZED (
+    SELECT count(*) AS tables, array_agg(oid) FILTER (WHERE NOT has_identity) AS without_identity FROM relation
+), named AS MATERIALIZED (
+    SELECT pubid, count(*) AS tables, array_agg(oid) FILTER (WHERE NOT has_identity) AS without_identity
+      FROM tree
+      JOIN relation ON oid = relid
      GROUP BY pubid
+), publication AS MATERIALIZED (
+    SELECT p.*,
+           CASE WHEN puballtables THEN (SELECT tables FROM every)
+                ELSE (SELECT tables FROM named WHERE pubid = p.oid) END AS tables,
+           CASE WHEN NOT pubupdate AND NOT pubdelete THEN NULL
+                WHEN puballtables THEN (SELECT without_identity FROM every)
+                ELSE (SELECT without_identity FROM named WHERE pubid = p.oid) END AS without_identity
+      FROM pg_publication p
 )
 SELECT p.oid::bigint AS pubid,
        p.pubname,
@@ -69,17 +67,15 @@ SELECT p.oid::bigint AS pubid,
 -- [pg < 15]       NULL::bigint AS schema_count,
 -- [pg < 15]       NULL::bigint AS row_filter_count,
 -- [pg < 15]       NULL::bigint AS column_list_count,
-       coalesce(c.tables, 0) AS table_count,
-       coalesce(c.without_identity, 0) AS without_identity_count,
-       CASE WHEN c.without_identity > 0 THEN (
-            SELECT json_agg(t) FROM (
-                   SELECT nspname AS schemaname, relname
-                     FROM published b
-                    WHERE b.pubid = p.oid AND NOT has_identity
-                    ORDER BY nspname, relname
-                    LIMIT 10) t)
-       END AS without_identity
+       coalesce(p.tables, 0) AS table_count,
+       coalesce(cardinality(p.without_identity), 0) AS without_identity_count,
+       (SELECT json_agg(t) FROM (
+               SELECT nspname AS schemaname, relname
+                 FROM pg_class c
+                 JOIN pg_namespace n ON n.oid = relnamespace
+                WHERE c.oid = ANY (p.without_identity)
+                ORDER BY nspname, relname
+                LIMIT 10) t) AS without_identity
   FROM publication p
-  LEFT JOIN counted c ON c.pubid = p.oid
  ORDER BY without_identity_count DESC, p.pubname
  LIMIT 100
