@@ -22,8 +22,9 @@ BEGIN
 END
 $$;
 
--- Ten cycles at a time on one server, and as many sessions again to cancel a statement that hangs.
-ALTER ROLE pgdoctor LOGIN INHERIT CONNECTION LIMIT 20;
+-- One session for each database that is watched at an interval of up to 60 s, which is kept; ten more for the others,
+-- and some to cancel a statement that hangs.
+ALTER ROLE pgdoctor LOGIN INHERIT CONNECTION LIMIT 120;
 COMMENT ON ROLE pgdoctor IS 'PGDoctor, monitoring: reads statistics';
 
 -- All statistics views, all settings, all query texts (pg_read_all_stats, pg_read_all_settings, pg_stat_scan_tables).
