@@ -168,6 +168,7 @@ def test_roles_and_levels_have_rows_of_their_own(newest_database: Database) -> N
     assert (top["calls"], len([row for row in rows if row["query"]])) == (3, 1)
 
 
+@pytest.mark.pg(">= 18")
 @pytest.mark.parametrize("version", ["1.4", "1.6", "1.7", "1.8", "1.9", "1.10", "1.11"])
 def test_an_old_version_of_the_extension(newest_database: Database, version: str) -> None:
     newest_database.sql(f"DROP EXTENSION pg_stat_statements; CREATE EXTENSION pg_stat_statements VERSION '{version}'")
