@@ -52,11 +52,13 @@ WITH option AS MATERIALIZED (
            h.modified > h.threshold AS is_due,
            h.analyzed IS NULL
            AND CASE WHEN h.relkind <> 'p' THEN h.live > 0 OR h.tuples > 0
-                    ELSE EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid          -- [pg >= 14]
-                                  WHERE i.inhparent = h.oid AND (c.reltuples > 0 OR c.relkind = 'p'))     -- [pg >= 14]
+                    ELSE h.tuples IS NULL                                                                 -- [pg >= 14]
+                         AND EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid      -- [pg >= 14]
+                                      WHERE i.inhparent = h.oid AND (c.reltuples > 0 OR c.relkind = 'p')) -- [pg >= 14]
 -- [pg < 14]                    ELSE false
                END AS is_unknown,
-           coalesce(h.analyzed, h.vacuumed) IS NOT NULL
+           h.relkind <> 'p'
+           AND coalesce(h.analyzed, h.vacuumed) IS NOT NULL
            AND abs(h.live - h.tuples) > 10000
            AND abs(h.live - h.tuples) > h.tuples / 2 AS differs
       FROM heap h
@@ -84,7 +86,7 @@ SELECT s.oid::bigint AS relid,
        round(extract(epoch FROM clock_timestamp() - s.analyzed)::numeric, 3) AS last_analyze_age_s,
        CASE WHEN s.analyzed IS NOT NULL THEN false
             WHEN a.visible THEN a.known = 0
-            WHEN s.relkind <> 'p' AND s.tuples IS NULL THEN true
+            WHEN s.tuples IS NULL THEN true
        END AS never_analyzed,
        a.count AS column_count,
        CASE WHEN a.visible THEN a.count - a.known END AS columns_without_statistics,

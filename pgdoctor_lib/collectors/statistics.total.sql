@@ -48,11 +48,13 @@ WITH option AS MATERIALIZED (
            h.modified > h.threshold AS is_due,
            h.analyzed IS NULL
            AND CASE WHEN h.relkind <> 'p' THEN h.live > 0 OR h.tuples > 0
-                    ELSE EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid          -- [pg >= 14]
-                                  WHERE i.inhparent = h.oid AND (c.reltuples > 0 OR c.relkind = 'p'))     -- [pg >= 14]
+                    ELSE h.tuples IS NULL                                                                 -- [pg >= 14]
+                         AND EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid      -- [pg >= 14]
+                                      WHERE i.inhparent = h.oid AND (c.reltuples > 0 OR c.relkind = 'p')) -- [pg >= 14]
 -- [pg < 14]                    ELSE false
                END AS is_unknown,
-           coalesce(h.analyzed, h.vacuumed) IS NOT NULL
+           h.relkind <> 'p'
+           AND coalesce(h.analyzed, h.vacuumed) IS NOT NULL
            AND abs(h.live - h.tuples) > 10000
            AND abs(h.live - h.tuples) > h.tuples / 2 AS differs
       FROM heap h
