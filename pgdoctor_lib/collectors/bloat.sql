@@ -3,7 +3,7 @@
 -- cadence: hourly
 -- rows: many, 30 tables and 30 indexes by wasted_bytes_estimate, 10 each by size of those that cannot be estimated
 -- needs: nothing; but widths are in pg_stats, which shows what the role may read (pg_read_all_data, 14+, or SELECT on the table)
--- about: Tables and B-tree indexes of 10 MB and more, and what of them is dead rows and free space: an estimate from what rows should take, about ±20 %, and more where the statistics are old. 30 tables and 30 indexes by the bytes wasted, and the 10 largest of each that cannot be estimated.
+-- about: Tables and B-tree indexes of 10 MB and more, the 1,000 largest of each, and what of them is dead rows and free space: an estimate from what rows should take, about ±20 %, and more where the statistics are old. 30 tables and 30 indexes by the bytes wasted, and the 10 largest of each that cannot be estimated.
 --
 -- | `kind`, `relid`, `indexrelid`, `schemaname`, `relname`, `indexrelname` | `table` or `index`; the table, and the index (else `null`) |
 -- | `size_bytes`, `reltuples` | as of the last VACUUM or ANALYZE; without TOAST |
@@ -21,9 +21,10 @@
 -- `residue` is where the row has got to, as far as it is known, modulo `modulus`.
 -- A B-tree's page has 16 bytes at its end and a high key. Entries begin with 8 bytes (16 with NULLs); those of
 -- one key are merged (13+; a key and 6 bytes a row, a tenth of a page at most) unless its type cannot.
+-- OFFSET 0 makes of pg_stats a look-up for each column: as a join it might be read as a whole for each.
 WITH RECURSIVE
 candidate AS MATERIALIZED (
-    SELECT c.oid, c.oid AS relid, 'table' AS kind, n.nspname, c.relname, c.relname AS stats_of, c.reloptions,
+    (SELECT c.oid, c.oid AS relid, 'table' AS kind, n.nspname, c.relname, c.relname AS stats_of, c.reloptions,
            c.relpages, nullif(c.reltuples, -1)::float8 AS tuples, NULL::int2[] AS key, false AS merges
       FROM pg_class c
       JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -31,8 +32,10 @@ candidate AS MATERIALIZED (
        AND c.relpersistence <> 't'
        AND c.oid >= 16384
        AND c.relpages >= 10485760 / current_setting('block_size')::bigint
+     ORDER BY c.relpages DESC, c.oid
+     LIMIT 1000)
     UNION ALL
-    SELECT x.oid, t.oid, 'index', n.nspname, t.relname, x.relname, x.reloptions,
+    (SELECT x.oid, t.oid, 'index', n.nspname, t.relname, x.relname, x.reloptions,
            x.relpages, nullif(x.reltuples, -1)::float8, i.indkey::int2[],
            NOT i.indisunique AND i.indnatts = i.indnkeyatts                                   -- [pg >= 13]
            AND NOT EXISTS (SELECT FROM unnest(i.indclass::oid[]) k (class)                    -- [pg >= 13]
@@ -51,6 +54,8 @@ candidate AS MATERIALIZED (
        AND x.oid >= 16384
        AND i.indisvalid
        AND x.relpages >= 10485760 / current_setting('block_size')::bigint
+     ORDER BY x.relpages DESC, x.oid
+     LIMIT 1000)
 ), attribute AS MATERIALIZED (
     SELECT c.oid, a.attnum, a.attlen < 0 AS varies, a.attisdropped,
            CASE WHEN a.attisdropped THEN 0 WHEN s.attname IS NOT NULL THEN s.avg_width WHEN a.attlen > 0 THEN a.attlen END AS width,
@@ -63,16 +68,19 @@ candidate AS MATERIALIZED (
            has_column_privilege(v.attrelid, v.attnum, 'SELECT') AND NOT row_security_active(v.attrelid) AS visible
       FROM candidate c
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-     CROSS JOIN LATERAL (SELECT c.key[a.attnum - 1] > 0 AS is_column) k
+     CROSS JOIN LATERAL (
+           SELECT c.key[a.attnum - 1] > 0 AS is_column,
+                  CASE WHEN c.key[a.attnum - 1] > 0 THEN c.relname ELSE c.stats_of END AS relname) k
       JOIN pg_attribute v ON v.attrelid = CASE WHEN k.is_column THEN c.relid ELSE c.oid END
                          AND v.attnum = CASE WHEN k.is_column THEN c.key[a.attnum - 1] ELSE a.attnum END
       LEFT JOIN LATERAL (
            SELECT p.attname, p.avg_width, p.null_frac, p.n_distinct
              FROM pg_stats p
             WHERE p.schemaname = c.nspname
-              AND p.tablename = CASE WHEN k.is_column THEN c.relname ELSE c.stats_of END
+              AND p.tablename = k.relname
               AND p.attname = v.attname
-              AND NOT p.inherited) s ON true
+              AND NOT p.inherited
+           OFFSET 0) s ON true
 ), item AS MATERIALIZED (
     SELECT c.oid,
            count(*) AS columns,

@@ -4,7 +4,8 @@
 -- rows: one
 -- needs: nothing; but widths are in pg_stats, which shows what the role may read (pg_read_all_data, 14+, or SELECT on the table)
 --
--- | `count` | tables and B-tree indexes of 10 MB and more |
+-- | `count` | tables and B-tree indexes of 10 MB and more, of each kind the 1,000 largest |
+-- | `skipped_count` | those that are left out, since there are more |
 -- | `table_count`, `index_count`, `size_bytes` | how many of each there are, and their size together |
 -- | `unestimated_table_count`, `unestimated_index_count`, `unestimated_bytes` | those that cannot be estimated: `wasted_bytes_estimate` is `null` |
 -- | `unestimated_no_privilege_count` | of these, such whose columns' widths the role may not see: `GRANT pg_read_all_data` (14+), or SELECT on the tables |
@@ -14,7 +15,7 @@
 -- Found as in bloat.sql.
 WITH
 candidate AS MATERIALIZED (
-    SELECT c.oid, c.oid AS relid, 'table' AS kind, n.nspname, c.relname, c.relname AS stats_of, c.reloptions,
+    (SELECT c.oid, c.oid AS relid, 'table' AS kind, n.nspname, c.relname, c.relname AS stats_of, c.reloptions,
            c.relpages, nullif(c.reltuples, -1)::float8 AS tuples, NULL::int2[] AS key, false AS merges
       FROM pg_class c
       JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -22,8 +23,10 @@ candidate AS MATERIALIZED (
        AND c.relpersistence <> 't'
        AND c.oid >= 16384
        AND c.relpages >= 10485760 / current_setting('block_size')::bigint
+     ORDER BY c.relpages DESC, c.oid
+     LIMIT 1000)
     UNION ALL
-    SELECT x.oid, t.oid, 'index', n.nspname, t.relname, x.relname, x.reloptions,
+    (SELECT x.oid, t.oid, 'index', n.nspname, t.relname, x.relname, x.reloptions,
            x.relpages, nullif(x.reltuples, -1)::float8, i.indkey::int2[],
            NOT i.indisunique AND i.indnatts = i.indnkeyatts                                   -- [pg >= 13]
            AND NOT EXISTS (SELECT FROM unnest(i.indclass::oid[]) k (class)                    -- [pg >= 13]
@@ -42,6 +45,8 @@ candidate AS MATERIALIZED (
        AND x.oid >= 16384
        AND i.indisvalid
        AND x.relpages >= 10485760 / current_setting('block_size')::bigint
+     ORDER BY x.relpages DESC, x.oid
+     LIMIT 1000)
 ), attribute AS MATERIALIZED (
     SELECT c.oid, a.attnum, a.attlen < 0 AS varies, a.attisdropped,
            CASE WHEN a.attisdropped THEN 0 WHEN s.attname IS NOT NULL THEN s.avg_width WHEN a.attlen > 0 THEN a.attlen END AS width,
@@ -54,16 +59,19 @@ candidate AS MATERIALIZED (
            has_column_privilege(v.attrelid, v.attnum, 'SELECT') AND NOT row_security_active(v.attrelid) AS visible
       FROM candidate c
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
-     CROSS JOIN LATERAL (SELECT c.key[a.attnum - 1] > 0 AS is_column) k
+     CROSS JOIN LATERAL (
+           SELECT c.key[a.attnum - 1] > 0 AS is_column,
+                  CASE WHEN c.key[a.attnum - 1] > 0 THEN c.relname ELSE c.stats_of END AS relname) k
       JOIN pg_attribute v ON v.attrelid = CASE WHEN k.is_column THEN c.relid ELSE c.oid END
                          AND v.attnum = CASE WHEN k.is_column THEN c.key[a.attnum - 1] ELSE a.attnum END
       LEFT JOIN LATERAL (
            SELECT p.attname, p.avg_width, p.null_frac, p.n_distinct
              FROM pg_stats p
             WHERE p.schemaname = c.nspname
-              AND p.tablename = CASE WHEN k.is_column THEN c.relname ELSE c.stats_of END
+              AND p.tablename = k.relname
               AND p.attname = v.attname
-              AND NOT p.inherited) s ON true
+              AND NOT p.inherited
+           OFFSET 0) s ON true
 ), item AS MATERIALIZED (
     SELECT c.oid,
            count(*) AS columns,
@@ -97,6 +105,14 @@ candidate AS MATERIALIZED (
        AND relpages >= 10485760 / current_setting('block_size')::bigint
 )
 SELECT count(*) AS count,
+       (SELECT greatest(0, count(*) FILTER (WHERE relkind <> 'i') - 1000) + greatest(0, count(*) FILTER (WHERE relkind = 'i') - 1000)
+          FROM pg_class
+         WHERE relkind IN ('r', 'm', 'i')
+           AND (relkind <> 'i' OR relam = 403)
+           AND relpersistence <> 't'
+           AND relnamespace <> 'pg_toast'::regnamespace
+           AND oid >= 16384
+           AND relpages >= 10485760 / current_setting('block_size')::bigint) AS skipped_count,
        count(*) FILTER (WHERE kind = 'table') AS table_count,
        count(*) FILTER (WHERE kind = 'index') AS index_count,
        coalesce(sum(relpages), 0)::bigint * current_setting('block_size')::bigint AS size_bytes,

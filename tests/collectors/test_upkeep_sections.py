@@ -313,6 +313,7 @@ def test_bloat_of_what_the_role_may_not_read(database: Database, collect: Collec
     assert total["unestimated_table_count"] == total["unestimated_no_privilege_count"] == 1
     assert total["count"] == len(found.sections["bloat"]["rows"])
     assert (total["unestimated_not_analyzed_count"], total["unestimated_bytes"]) == (0, dense["size_bytes"])
+    assert total["skipped_count"] == 0
     [(size,)] = database.sql("SELECT pg_relation_size('hashed')")
     assert (total["other_index_count"], total["other_index_bytes"]) == (1, size)
     database.sql(f'GRANT SELECT ON dense TO "{database.role}"')
