@@ -29,7 +29,7 @@ def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
 
 
 def _collecting(target: Target) -> Collecting:
-    return Collecting(target.dsn, target.limit, target.query_text)
+    return Collecting(target.dsn, target.limit, target.query_text, explain=target.explain)
 
 
 def upload(config: Config, target: Target, clock: Clock, on_retry: OnRetry) -> Receipt:

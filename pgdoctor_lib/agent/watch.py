@@ -84,7 +84,7 @@ class Watch:
         self._told: tuple[str, ...] = ()
         self._server = shared.server_of(target)
         routine = Routine(target.name, target.interval_s, self._server.memory, shared.allowance)
-        self._collecting = Collecting(target.dsn, target.limit, target.query_text, routine)
+        self._collecting = Collecting(target.dsn, target.limit, target.query_text, routine, explain=target.explain)
         self._sending: set[Greenlet] = set()
 
     def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":

@@ -27,7 +27,8 @@ WITH RECURSIVE this AS MATERIALIZED (
     SELECT oid, encoding FROM pg_database WHERE datname = current_database()
 ), session AS MATERIALIZED (
     SELECT s.pid, d.datname, d.encoding, pg_get_userbyid(s.usesysid) AS usename, s.application_name, s.backend_type,
-           s.state, s.wait_event_type, s.xact_start, s.query_start, s.state_change, left(s.query, 500) AS query
+           s.state, s.wait_event_type, s.xact_start, s.query_start, s.state_change,
+           CASE WHEN coalesce(d.encoding = (SELECT encoding FROM this), true) THEN left(s.query, 500) END AS query
       FROM pg_stat_get_activity(NULL) s
       LEFT JOIN pg_database d ON d.oid = s.datid
 ), lock AS MATERIALIZED (

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from pgdoctor_lib.collectors import top_queries
+from pgdoctor_lib.collectors import pgbouncer, plans, top_queries
 from pgdoctor_lib.collectors.budget import Allowance, Budget
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.memory import Memory
@@ -13,13 +13,13 @@ from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import Row, Session, connect, senseless
+from pgdoctor_lib.postgres.connect import Console, Row, Session, reach, senseless
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 
 BUDGET_S = 60.0
 TOGETHER_S = 10.0
-ALONE_S = 5.0
+ALONE_S = 10.0
 KEPT_WITHIN_S = 60.0  # a session is kept from one cycle to the next at intervals up to this
 KEPT_S = 600.0  # and so long, at most: what is learnt at its beginning grows old, and its memory on the server grows
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
@@ -42,10 +42,22 @@ class Routine:
 
 
 class Collecting:
-    """One database's collecting: once, or by a routine. `query_text`: what is told of queries' texts."""
+    """One database's collecting: once, or by a routine. `query_text`: what is told of queries' texts.
 
-    def __init__(self, dsn: Dsn, limit: int, query_text: QueryText = "masked", routine: Routine | None = None) -> None:
+    `explain`: whether plans are asked for, too.
+    """
+
+    def __init__(
+        self,
+        dsn: Dsn,
+        limit: int,
+        query_text: QueryText = "masked",
+        routine: Routine | None = None,
+        *,
+        explain: bool = False,
+    ) -> None:
         self._dsn, self._limit, self._query_text = dsn, limit, query_text
+        self._explain = explain
         self._routine = routine
         self._keep = routine is not None and routine.interval_s <= KEPT_WITHIN_S
         self._memory = Memory()
@@ -67,7 +79,9 @@ class Collecting:
         elif kept:
             kept.close()
         self._opened_at = time.monotonic()
-        session = connect(self._dsn, total_s=budget_s / 2)
+        session = reach(self._dsn, total_s=budget_s / 2)
+        if isinstance(session, Console):
+            return pgbouncer.collect(session, budget_s / 2)
         session.prepares = self._keep
         return self._use(session, budget_s)
 
@@ -85,6 +99,7 @@ class Collecting:
             collected = run(
                 session, self._limit, budget_s, self._query_text, self._memory, self._server if claimed else None
             )
+            collected = self._with_plans(session, collected, now)
             elsewhere = _candidates(session)
         except BaseException:
             session.close()
@@ -102,6 +117,15 @@ class Collecting:
         found = top_queries.elsewhere(elsewhere, self._dsn, self._limit, self._query_text, known.ids(now))
         known.add(found.told, now)
         return _with(collected, found)
+
+    def _with_plans(self, session: Session, collected: Collected, now: float) -> Collected:
+        part = Asked(plans.NAME, (), plans.EVERY_S)
+        if not (self._explain and self._memory.is_due(part, session.facts, now)):
+            return collected
+        found = plans.read(session, self._query_text)
+        self._memory.asked(part, None, session.facts, now)
+        more = (found.section,) if found.section else ()
+        return replace(collected, sections=(*collected.sections, *more), errors=(*collected.errors, *found.errors))
 
     def _within_budget(self, collected: Collected) -> Collected:
         if self._budget is None:
@@ -142,7 +166,7 @@ def run(
     """What is due by these memories, in this session; without any: everything. `limit`: how many top queries.
 
     `server`: for the server's sections, None where another database brings them along. A third of the time is for the
-    one statement that asks for all, half of it for asking for each part alone. A collector that fails costs its own
+    one statement of what each cycle asks, half of it for what is asked alone. A collector that fails costs its own
     section. Raises `DatabaseError` when the connection is lost.
     """
     if memory is None:
@@ -194,33 +218,38 @@ def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | N
 
 
 def _ask(session: Session, asked: list[Asked], budget_s: float) -> _Answers:
+    """What each cycle asks, together; the rest alone: it takes longer, and some of it locks until it commits."""
+    answers = _Answers()
+    quick = [part for part in asked if not part.every_s]
     try:
-        return _together(session, asked, min(TOGETHER_S, budget_s / 3))
+        if quick:
+            _together(session, quick, min(TOGETHER_S, budget_s / 3), answers)
+        left = [part for part in asked if part.every_s]
     except DatabaseError as error:
         if is_lost(error) or error.sqlstate == _NOT_PREPARED:
             raise
-    parts = [part for part in asked if part.name != top_queries.NAME]
-    return _each(session, parts, min(ALONE_S, budget_s / 2 / len(asked)))
+        left = [part for part in asked if part.name != top_queries.NAME]
+    if left:
+        _each(session, left, min(ALONE_S, budget_s / 2 / len(left)), answers)
+    return answers
 
 
-def _together(session: Session, asked: list[Asked], timeout_s: float) -> _Answers:
+def _together(session: Session, asked: list[Asked], timeout_s: float, answers: _Answers) -> None:
     """All parts in one round trip."""
     text, width = statement(asked), sum(len(part.columns) + 1 for part in asked) + 2
     with session.transaction(timeout_s):
-        row = session.row(text if any(part.every_s for part in asked) else session.prepared(text), width)
+        row = session.row(session.prepared(text), width)
     if row[-1] != str(session.facts.in_recovery).lower():
         raise DatabaseError("the server's role changed: it was promoted", sqlstate=_CHANGED)
-    answers, start = _Answers(), 0
+    start = 0
     for part in asked:
         end = start + 1 + len(part.columns)
         answers.add(part, row[start + 1 : end], row[start], row[end])
         start = end
-    return answers
 
 
-def _each(session: Session, asked: list[Asked], timeout_s: float) -> _Answers:
+def _each(session: Session, asked: list[Asked], timeout_s: float, answers: _Answers) -> None:
     """Every part in a transaction of its own."""
-    answers = _Answers()
     for part in asked:
         try:
             with session.transaction(timeout_s):
@@ -230,7 +259,6 @@ def _each(session: Session, asked: list[Asked], timeout_s: float) -> _Answers:
             if is_lost(error):
                 raise
             answers.failures[part.name] = error
-    return answers
 
 
 def _top_queries(

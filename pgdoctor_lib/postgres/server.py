@@ -10,7 +10,7 @@ OLDEST = 120000
 FACTS_COLUMNS = 9
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
-FACTS_SQL = """SELECT /* pgdoctor:server */
+FACTS_SQL = """SELECT /* pgdoctor:facts */
        current_setting('server_version_num'),
        split_part(current_setting('server_version'), ' ', 1),
        current_setting('server_encoding'),

@@ -3,6 +3,7 @@
 import psycopg2
 import pytest
 
+from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.run import run
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
@@ -24,9 +25,10 @@ def test_everything_is_collected(database: Database, collect: Collect) -> None:
 def test_one_round_trip(newest_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect(Dsn.parse(newest_database.dsn, {})) as session:
         sent: list[str] = []
-        query = session.query
+        query, memory = session.query, Memory()
+        run(session, 20, memory=memory, server=memory)
         monkeypatch.setattr(session, "query", lambda sql, *rest: sent.append(sql) or query(sql, *rest))
-        run(session, 20)
+        run(session, 20, memory=memory, server=memory)
     assert [statement.split()[0] for statement in sent] == ["SELECT", "COMMIT"]
 
 

@@ -10,29 +10,29 @@ from tests.postgres.server import Database
 from tests.waiting import wait_for
 
 MASKED = {
-    "SELECT 'a' AS \"it's\", 'hidden' AS b": "SELECT '***' AS \"it's\", '***' AS b",
-    "SELECT 1 /* it's hidden */, 'hidden' -- it's hidden\n, 'hidden'": "SELECT ***  , '***'  \n, '***'",
-    "SELECT 1 /* a /* hidden */ hidden */, 2": "SELECT ***  ",
-    "SELECT/**/1/***/+/* hidden **/2 -- hidden": "SELECT *** + ***  ",
-    "SELECT 'it''s hidden', 1": "SELECT '***''***', ***",
-    "SELECT E'it\\'s hidden', 1": "SELECT E'***'",
-    "SELECT E'it\\\\', 'hidden'": "SELECT E'***'",
-    "SELECT U&'hidden', B'1001', X'9F', N'hidden'": "SELECT U&'***', B'***', X'***', N'***'",
-    "SELECT U&'hidden!0041' UESCAPE '!'": "SELECT U&'***' UESCAPE '***'",
-    "SELECT $$hidden$$, 1": "SELECT '***'",
-    "SELECT $a$hidden $b$ hidden$a$, 1": "SELECT '***'",
-    "SELECT $ü$hidden$ü$": "SELECT '***'",
-    "SELECT 1 AS a$b$c, 'hidden', 4-2/1": "SELECT *** AS a$b$c, '***', ***-***/***",
+    "SELECT 'a' AS \"it's\", 'h1dden' AS b": "SELECT '***' AS \"it's\", '***' AS b",
+    "SELECT 1 /* it's h1dden */, 'h1dden' -- it's h1dden\n, 'h1dden'": "SELECT ***  , '***'  \n, '***'",
+    "SELECT 1 /* a /* h1dden */ h1dden */, 2": "SELECT ***  ",
+    "SELECT/**/1/***/+/* h1dden **/2 -- h1dden": "SELECT *** + ***  ",
+    "SELECT 'it''s h1dden', 1": "SELECT '***''***', ***",
+    "SELECT E'it\\'s h1dden', 1": "SELECT E'***'",
+    "SELECT E'it\\\\', 'h1dden'": "SELECT E'***'",
+    "SELECT U&'h1dden', B'1001', X'9F', N'h1dden'": "SELECT U&'***', B'***', X'***', N'***'",
+    "SELECT U&'h1dden!0041' UESCAPE '!'": "SELECT U&'***' UESCAPE '***'",
+    "SELECT $$h1dden$$, 1": "SELECT '***'",
+    "SELECT $a$h1dden $b$ h1dden$a$, 1": "SELECT '***'",
+    "SELECT $ü$h1dden$ü$": "SELECT '***'",
+    "SELECT 1 AS a$b$c, 'h1dden', 4-2/1": "SELECT *** AS a$b$c, '***', ***-***/***",
     "SELECT 9001, 9001.5, .9001, 9001e-3, 1::bit(9001)": "SELECT ***, ***, .***, ***-***, ***::bit(***)",
     "SELECT 9001 AS t9001ü9001": "SELECT *** AS t9001ü9001",
-    "ALTER ROLE postgres PASSWORD 'hidden'": "ALTER ROLE postgres PASSWORD '***'",
-    "ALTER ROLE postgres PASSWORD $x$hidden$x$": "ALTER ROLE postgres PASSWORD '***'",
+    "ALTER ROLE postgres PASSWORD 'h1dden'": "ALTER ROLE postgres PASSWORD '***'",
+    "ALTER ROLE postgres PASSWORD $x$h1dden$x$": "ALTER ROLE postgres PASSWORD '***'",
     "PREPARE one AS SELECT $1::int + 9001": "PREPARE one AS SELECT $1::int + ***",
-    "DO 'BEGIN RAISE DEBUG ''hidden''; END'": "DO '***''***''***'",
-    f"SELECT '{'hidden' * 400}'": "SELECT '***'",
-    f"SELECT {'1, ' * 320} 'hidden', $$hidden$$": None,
-    f"SELECT 1, '{'x' * 970}''hidden', 9001": None,
-    f"SELECT 1 /* {'x' * 975} hidden */": "SELECT ***  ",
+    "DO 'BEGIN RAISE DEBUG ''h1dden''; END'": "DO '***''***''***'",
+    f"SELECT '{'h1dden' * 400}'": "SELECT '***'",
+    f"SELECT {'1, ' * 320} 'h1dden', $$h1dden$$": None,
+    f"SELECT 1, '{'x' * 970}''h1dden', 9001": None,
+    f"SELECT 1 /* {'x' * 975} h1dden */": "SELECT ***  ",
 }  # fmt: skip
 
 
@@ -50,20 +50,20 @@ def test_constants_do_not_leave_the_server(
     assert shown is None or shown in [row["query"] for row in found.sections["activity"]["rows"]]
     texts = [row["query"] or "" for row in found.sections["activity"]["rows"]]
     texts += [row["normalized_query"] or "" for row in found.top_queries or ()]
-    assert not [text for text in texts if "hidden" in text or "9001" in text.replace("t9001ü9001", "")]
+    assert not [text for text in texts if "h1dden" in text or "9001" in text.replace("t9001ü9001", "")]
 
 
 UTILITY = [
-    "CREATE ROLE {role} PASSWORD 'hidden'",
-    "ALTER ROLE {role} ENCRYPTED PASSWORD E'hid\\145hidden'",
-    "ALTER ROLE {role} PASSWORD /* hidden */ 'hidden'",
-    "CREATE FOREIGN DATA WRAPPER fdw; CREATE SERVER elsewhere FOREIGN DATA WRAPPER fdw OPTIONS (passfile 'hidden')",
-    "CREATE USER MAPPING FOR {role} SERVER elsewhere OPTIONS (user 'x', password 'hidden')",
-    'ALTER USER MAPPING FOR {role} SERVER elsewhere OPTIONS (SET "password" $$hidden$$)',
-    "CREATE SUBSCRIPTION s CONNECTION 'host=h password=''hidden''' PUBLICATION p WITH (connect = false)",
-    "ALTER SUBSCRIPTION s CONNECTION 'postgresql://u:hidden@h/db'",
-    "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null # hidden'",
-    "DO $$BEGIN PERFORM dblink_connect('password=hidden'); EXCEPTION WHEN OTHERS THEN NULL; END$$",
+    "CREATE ROLE {role} PASSWORD 'h1dden'",
+    "ALTER ROLE {role} ENCRYPTED PASSWORD E'hid\\145h1dden'",
+    "ALTER ROLE {role} PASSWORD /* h1dden */ 'h1dden'",
+    "CREATE FOREIGN DATA WRAPPER fdw; CREATE SERVER elsewhere FOREIGN DATA WRAPPER fdw OPTIONS (passfile 'h1dden')",
+    "CREATE USER MAPPING FOR {role} SERVER elsewhere OPTIONS (user 'x', password 'h1dden')",
+    'ALTER USER MAPPING FOR {role} SERVER elsewhere OPTIONS (SET "password" $$h1dden$$)',
+    "CREATE SUBSCRIPTION s CONNECTION 'host=h password=''h1dden''' PUBLICATION p WITH (connect = false)",
+    "ALTER SUBSCRIPTION s CONNECTION 'postgresql://u:h1dden@h/db'",
+    "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null # h1dden'",
+    "DO $$BEGIN PERFORM dblink_connect('password=h1dden'); EXCEPTION WHEN OTHERS THEN NULL; END$$",
     "ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s",
 ]
 
@@ -78,7 +78,7 @@ def test_passwords_in_utility_statements_leave_in_no_mode(
         for statement in UTILITY:
             connection.cursor().execute(statement.format(role=role))
             found = collect(database.dsn, 200, query_text)
-            assert "hidden" not in found.text
+            assert "h1dden" not in found.text
     finally:
         connection.close()
         database.sql(f"DROP FOREIGN DATA WRAPPER fdw CASCADE; DROP ROLE {role}")
@@ -114,17 +114,17 @@ def test_a_text_that_the_server_cut_in_a_constant(make_server, collect: Collect)
     server = make_server(track_activity_query_size=100)
     session = server.connect()
     for length in range(50, 100):
-        session.cursor().execute(f"SELECT '{'x' * length} '' $tag$ hidden', $tag$hidden$tag$, E'\\'hidden', 730451729")
+        session.cursor().execute(f"SELECT '{'x' * length} '' $tag$ h1dden', $tag$h1dden$tag$, E'\\'h1dden', 730451729")
         text = collect(server.dsn()).text
-        assert not [word for word in ("hidden", "730451729", "xxx") if word in text]
+        assert not [word for word in ("h1dden", "730451729", "xxx") if word in text]
     session.close()
 
 
 def test_who_waits_and_who_blocks(database: Database, collect: Collect) -> None:
     database.sql("CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t VALUES (9001, 'x')")
     holder, waiter = (psycopg2.connect(database.server.dsn(database.name)) for _ in range(2))
-    holder.cursor().execute("UPDATE t SET x = 'hidden' WHERE id = 9001 -- hidden")
-    statement = "UPDATE t SET x = $$hidden$$ WHERE id = 9001"
+    holder.cursor().execute("UPDATE t SET x = 'h1dden' WHERE id = 9001 -- h1dden")
+    statement = "UPDATE t SET x = $$h1dden$$ WHERE id = 9001"
     waiting = threading.Thread(target=waiter.cursor().execute, args=(statement,))
     waiting.start()
     wait_for(lambda: collect(database.dsn).sections["locks"]["rows"], "nobody waits")
@@ -141,6 +141,6 @@ def test_who_waits_and_who_blocks(database: Database, collect: Collect) -> None:
     )
     assert (full["query"], full["blockers"][0]["query"]) == (
         statement,
-        "UPDATE t SET x = 'hidden' WHERE id = 9001 -- hidden",
+        "UPDATE t SET x = 'h1dden' WHERE id = 9001 -- h1dden",
     )
     assert (none["query"], none["blockers"][0]["query"]) == (None, None)

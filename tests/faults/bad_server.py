@@ -21,7 +21,8 @@ MODES = ("values", "values", "shape", "messages", "errors", "auth", "copy", "flo
 _VERSIONS = ("16.3", "18.1", "12.0", "9.6.1", "99.99", "x", "", "16\n\x1b[31m", "1" * 5000, "-1", "16.3 (Odd \u202e)")
 _BEGIN = [b"x"] * 8 + [b"4711"]
 _FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b'{"pg_stat_statements": ["1.10", "public"]}']
-_SECTION = b'{"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
+_SECTION = b'1 {"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
+_CLOCK = b"1795000000000.5"
 _TOP = b"1 " + b"\x1e".join(
     (
         b'[{"fingerprint": "1", "normalized_query": "SELECT 1", "calls": 1}]',
@@ -280,13 +281,14 @@ def healthy_facts() -> Facts:
 
 def _row_for(sql: bytes) -> list[bytes]:
     """What a healthy server would say, about."""
-    if b"pgdoctor:server" in sql:
+    if b"pgdoctor:facts" in sql:
         return list(_FACTS)
     if sql.startswith(b"SELECT /* pgdoctor:top_queries"):
         return [_TOP]
     if sql.startswith(b"SELECT /* pgdoctor:"):
-        return [_SECTION]
-    return [*[_SECTION] * len(sections(healthy_facts(), "masked")), _TOP]
+        return [_CLOCK, _SECTION, _CLOCK, b"false"]
+    quick = sum(not part.every_s for part in sections(healthy_facts(), "masked"))
+    return [_CLOCK, *[_SECTION, _CLOCK] * quick, _TOP, _CLOCK, b"false"]
 
 
 def _ready(state: bytes) -> bytes:
