@@ -1,7 +1,7 @@
 """Writes what docs/snapshot.md and docs/snapshot.schema.json say of sections, from the collectors' files: `make docs`.
 
 A section's text is its file's header, its columns and their types are those that tests/collectors/columns records.
-What is told of the machine is no SQL: its text is the docstring of agent/host.py.
+What is told of the machine and of PgBouncer is no SQL of ours: its text is a module's docstring.
 """
 
 import ast
@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 COLLECTORS = ROOT / "pgdoctor_lib" / "collectors"
-HOST = ROOT / "pgdoctor_lib" / "agent" / "host.py"
+MODULES = {"host": ROOT / "pgdoctor_lib" / "agent" / "host.py", "pgbouncer": COLLECTORS / "pgbouncer.py"}
 COLUMNS = ROOT / "tests" / "collectors" / "columns"
 PAGE = ROOT / "docs" / "snapshot.md"
 SCHEMA = ROOT / "docs" / "snapshot.schema.json"
@@ -40,7 +40,8 @@ def names() -> list[str]:
 def page(text: str) -> str:
     """docs/snapshot.md with the sections as they are now."""
     before, _, rest = text.partition(BEGIN)
-    return before + BEGIN + "\n" + "\n".join([*map(_section, names()), _host()]) + END + rest.partition(END)[2]
+    made = "\n".join([*map(_section, names()), *map(_told, MODULES)])
+    return before + BEGIN + "\n" + made + END + rest.partition(END)[2]
 
 
 def schema(text: str) -> str:
@@ -48,7 +49,7 @@ def schema(text: str) -> str:
     document = json.loads(text)
     document["properties"]["sections"]["properties"] = {
         **{name: _shape(name) for name in names()},
-        "host": {"type": "object", "properties": {key: {} for key in _keys(_host().partition("of `disks`")[0])}},
+        **{name: {"type": "object", "properties": {key: {} for key in _keys(_told(name))}} for name in MODULES},
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -66,16 +67,16 @@ def _section(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _host() -> str:
-    lines = (ast.get_docstring(ast.parse(HOST.read_text())) or "").splitlines()
-    return "\n".join(["## host", "", *lines, ""])
+def _told(name: str) -> str:
+    lines = (ast.get_docstring(ast.parse(MODULES[name].read_text())) or "").splitlines()
+    return "\n".join([f"## {name}", "", *lines, ""])
 
 
-def _keys(table: str) -> list[str]:
-    """The names in the first column."""
+def _keys(text: str) -> list[str]:
+    """The names in the first column of the first table."""
     return [
         key
-        for line in table.splitlines()
+        for line in text.partition("\n| of `")[0].splitlines()
         if line.startswith("| `")
         for key in re.findall(r"`(\w+)`", line.split("|")[1])
     ]

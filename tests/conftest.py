@@ -2,7 +2,14 @@
 
 import signal
 
-pytest_plugins = ("tests.fix_postgres", "tests.fix_endpoint", "tests.fix_daemon", "tests.fix_faults", "tests.fix_proxy")
+pytest_plugins = (
+    "tests.fix_postgres",
+    "tests.fix_endpoint",
+    "tests.fix_daemon",
+    "tests.fix_faults",
+    "tests.fix_proxy",
+    "tests.fix_pgbouncer",
+)
 
 
 def pytest_configure() -> None:

@@ -36,6 +36,8 @@ CONNECT_TOTAL_S = 30.0  # for all hosts of a DSN together
 MOST_BYTES = 64 * 1024**2  # of one answer: all of it lies in memory before the first row is seen
 CANCEL_TIMEOUT_S = 2.0
 LOCK_TIMEOUT_MS = 100
+SHOW_S = 5.0  # for one answer of PgBouncer's console
+MOST_SHOWN = 10_000  # rows of it: the rest is counted
 _FACTS_S = 60.0  # at most, however long connecting may take
 _LEAST_S = 0.1  # for one address, where there are very many
 _GRACE_S = 2.0  # what the server gets to end a statement by itself before the client gives up on it
@@ -57,8 +59,14 @@ _SENSELESS = (ValueError, TypeError, LookupError, OverflowError, SystemError)
 _PROTOCOL_VIOLATION = "08P01"
 _FROM_SERVER = re.compile(r"(?:^|failed: )\w+:  ", re.MULTILINE)  # the severity, in whatever language
 
+_CONSOLE = re.compile(r"([0-9][\w.]{0,30})/bouncer", re.ASCII)  # what it says for a server's version
+_NOT_ALLOWED = "not allowed"  # PgBouncer's word to who is no user of the console
+_ALLOW = "name the user in stats_users in pgbouncer.ini, and RELOAD"
+_NUMBERS = (20, 21, 23, 26, 1700)
+
 Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
+Shown = dict[str, str | int | None]
 
 
 class _Metered:
@@ -101,6 +109,10 @@ def _meter_waits() -> None:
 
 
 _meter_waits()
+
+
+class IsConsole(DatabaseError):
+    """Somebody wanted a database, and it is PgBouncer's admin console."""
 
 
 class _Refused(DatabaseError):
@@ -236,6 +248,40 @@ class Session:
                 _cancel(self._dsn, self._host, self._backend_pid)
 
 
+class Console:
+    """One connection to PgBouncer's admin console (its database `pgbouncer`), for a stats user. `version`: "1.18.0".
+
+    It takes SHOW and nothing of what a session with a server begins with.
+    """
+
+    def __init__(self, connection: Connection, version: str) -> None:
+        self._connection = connection
+        self.version = version
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def rows(self, what: str, limit_s: float = SHOW_S) -> tuple[list[Shown], int]:
+        """The first `MOST_SHOWN` rows of SHOW `what`, with whole numbers as such, and how many there are.
+
+        Raises `DatabaseError`, or `DeadlineExceeded`, after which the connection is closed.
+        """
+        try:
+            with deadline(limit_s, f"SHOW {what}"), self._connection.cursor() as cursor:
+                cursor.execute(f"SHOW {what}")
+                columns = [(column.name, column.type_code in _NUMBERS) for column in cursor.description or ()]
+                return [_shown(columns, row) for row in cursor.fetchmany(MOST_SHOWN)], cursor.rowcount
+        except psycopg2.Error as error:
+            raise _failed(error) from None
+        except _SENSELESS:
+            self.close()
+            raise senseless() from None
+        except BaseException:
+            self.close()
+            raise
+
+
 def connect(
     dsn: Dsn,
     *,
@@ -243,15 +289,26 @@ def connect(
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
     total_s: float = CONNECT_TOTAL_S,
 ) -> Session:
-    """A session with the first host that answers (and is what `target_session_attrs` asks for).
+    """A session: `reach`, where a console will not do. That raises `IsConsole`."""
+    if dbname is not None:
+        dsn = replace(dsn, params={**dsn.params, "dbname": dbname})
+    reached = reach(dsn, connect_timeout_s=connect_timeout_s, total_s=total_s)
+    if isinstance(reached, Console):
+        reached.close()
+        raise IsConsole("this is the admin console of PgBouncer, no database")
+    return reached
+
+
+def reach(
+    dsn: Dsn, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, total_s: float = CONNECT_TOTAL_S
+) -> Session | Console:
+    """A session with the first host that answers (and is what `target_session_attrs` asks for), or its console.
 
     `connect_timeout_s` bounds each address, `connect_timeout` in the DSN wins over it; `total_s` (or one host's
     time, where that is longer) bounds all: where it is short, each host gets its share. Raises
     `DatabaseError` with the shortest true cause, `UnsupportedServer` before PostgreSQL 12. A password that a command
     or a file gave is asked for anew where a server does not let us in with it.
     """
-    if dbname is not None:
-        dsn = replace(dsn, params={**dsn.params, "dbname": dbname})
     began = time.monotonic()
     known = with_password(dsn)
     limits = dsn.connect_timeout_s or connect_timeout_s, total_s
@@ -267,7 +324,7 @@ def connect(
     return session
 
 
-def _connect_any(dsn: Dsn, limits: tuple[float, float], failures: dict[str, DatabaseError]) -> Session | None:
+def _connect_any(dsn: Dsn, limits: tuple[float, float], failures: dict[str, DatabaseError]) -> Session | Console | None:
     """The first host that answers, or None; `failures`: why each did not. `limits`: for an address, for all."""
     limit_s, total_s = limits
     until = time.monotonic() + max(total_s, limit_s)
@@ -288,7 +345,7 @@ def _in_order(dsn: Dsn) -> list[Host]:
     return hosts
 
 
-def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: float) -> Session:
+def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: float) -> Session | Console:
     failure = DatabaseError("no address")
     found = _addresses(host, _within(limit_s, until))
     for number, address in enumerate(found):
@@ -303,7 +360,8 @@ def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: floa
         except psycopg2.Error as error:
             failure = _failed(error)
             if _FROM_SERVER.search(str(error)):
-                failure = _Refused(failure.message, sqlstate=failure.sqlstate)
+                hint = _ALLOW if failure.message == _NOT_ALLOWED else ""
+                failure = _Refused(failure.message, hint=hint, sqlstate=failure.sqlstate)
         except _SENSELESS:
             failure = senseless()
         except DeadlineExceeded:
@@ -316,8 +374,10 @@ def _within(limit_s: float, until: float, among: int = 1) -> float:
     return round(max(_LEAST_S, min(limit_s, (until - time.monotonic()) / among)), 2)
 
 
-def _session(connection: Connection, dsn: Dsn, host: Host, limit_s: float) -> Session:
+def _session(connection: Connection, dsn: Dsn, host: Host, limit_s: float) -> Session | Console:
     """The session, once a query has been answered, too: a pooler lets in without having a server."""
+    if console := _CONSOLE.fullmatch(connection.get_parameter_status("server_version") or ""):
+        return Console(connection, console[1])
     try:
         with deadline(limit_s, "the first query"):
             return Session(connection, dsn, host, limit_s)
@@ -376,6 +436,12 @@ def _text(value: object) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return None if value is None else str(value)
+
+
+def _shown(columns: list[tuple[str, bool]], row: Sequence[object]) -> Shown:
+    texts = map(_text, row)
+    pairs = zip(columns, texts, strict=True)
+    return {name: int(text) if is_number and text else text for (name, is_number), text in pairs}
 
 
 def _failed(error: psycopg2.Error) -> DatabaseError:

@@ -15,7 +15,7 @@ import json
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError
-from pgdoctor_lib.postgres.connect import Session, connect
+from pgdoctor_lib.postgres.connect import IsConsole, Session, connect
 
 _NEXT_TRANSACTION = "COMMIT; BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; "
 _TIMER_SINCE = "pg >= 14"  # idle_session_timeout
@@ -41,7 +41,10 @@ class Lease:
 
         `limit_s` bounds each host. Raises `Pooled` where no lock can be had, `DatabaseError` where there is no session.
         """
-        session = connect(dsn, connect_timeout_s=limit_s, total_s=limit_s * len(dsn.hosts) * len(dsn.passes))
+        try:
+            session = connect(dsn, connect_timeout_s=limit_s, total_s=limit_s * len(dsn.hosts) * len(dsn.passes))
+        except IsConsole as error:
+            raise Pooled(error.message) from None
         try:
             return cls(session, key, lasts_s)._begun(limit_s)
         except BaseException:
