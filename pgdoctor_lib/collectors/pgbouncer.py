@@ -27,6 +27,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from itertools import islice
 
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import SHOW_S, Console, Shown
@@ -35,6 +36,7 @@ from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 NAME = "pgbouncer"  # of the section, and of the console's database
 MOST = 200
 _MOST_CHARS = 1000  # of one value
+_MOST_COLUMNS = 100  # PgBouncer has about 20; who pretends to be one may have any number
 _SUMS = ("cl_active", "cl_waiting", "sv_active", "sv_idle", "sv_used", "sv_login")
 _SECRET = re.compile("passw|secret|auth_|query$")  # columns that would hold one, or a statement, if a version had them
 _LIMITS = frozenset(
@@ -132,8 +134,8 @@ def _waited_us(pool: Shown) -> int:
 
 def _named(row: Shown) -> Shown:
     return {
-        f"{column}_us" if column.endswith("_time") else column: _cut(value)
-        for column, value in row.items()
+        f"{column[:63]}_us" if column.endswith("_time") else column[:63]: _cut(value)
+        for column, value in islice(row.items(), _MOST_COLUMNS)
         if not _SECRET.search(column)
     }
 

@@ -63,6 +63,7 @@ _CONSOLE = re.compile(r"([0-9][\w.]{0,30})/bouncer", re.ASCII)  # what it says f
 _NOT_ALLOWED = "not allowed"  # PgBouncer's word to who is no user of the console
 _ALLOW = "name the user in stats_users in pgbouncer.ini, and RELOAD"
 _NUMBERS = (20, 21, 23, 26, 1700)
+_WHOLE = re.compile("-?[0-9]{1,20}")
 
 Connection = psycopg2.extensions.connection
 Row = tuple[str | None, ...]
@@ -441,7 +442,9 @@ def _text(value: object) -> str | None:
 def _shown(columns: list[tuple[str, bool]], row: Sequence[object]) -> Shown:
     texts = map(_text, row)
     pairs = zip(columns, texts, strict=True)
-    return {name: int(text) if is_number and text else text for (name, is_number), text in pairs}
+    return {
+        name: int(text) if text and is_number and _WHOLE.fullmatch(text) else text for (name, is_number), text in pairs
+    }
 
 
 def _failed(error: psycopg2.Error) -> DatabaseError:

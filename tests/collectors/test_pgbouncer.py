@@ -7,23 +7,27 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator, FormatChecker
 
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.pgbouncer import MOST
 from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.collectors.run import collect as collect_from
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import Console, connect, reach
 from pgdoctor_lib.postgres.lease import Lease, Pooled
-from pgdoctor_lib.snapshot import Collected
+from pgdoctor_lib.snapshot import Agent, Collected, Snapshot, new_id
 from tests.collectors.conftest import Collect
+from tests.fix_daemon import ROOT
 from tests.fix_pgbouncer import Bouncer
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
 MakeBouncer = Callable[..., Bouncer]
 CANARY = "canary-5b1f09"
+SCHEMA = json.loads((ROOT / "docs/snapshot.schema.json").read_text())
 
 
 def dsn(text: str) -> Dsn:
@@ -110,6 +114,15 @@ def test_who_is_not_allowed_is_told_what_to_do(newest_server: Server, make_bounc
     assert str(caught.value) == "not allowed; name the user in stats_users in pgbouncer.ini, and RELOAD"
 
 
+def test_a_snapshot_is_what_the_schema_says(newest_server: Server, make_bouncer: MakeBouncer) -> None:
+    bouncer = make_bouncer(newest_server)
+    collected = collect_from(dsn(bouncer.dsn()), 20)
+    made = Snapshot(new_id(), 1705312800.0, 14.25, Agent("1.0.0", "mon-1", 12345), "b", (), 60.0, collected)
+    Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(json.loads(made.body()))
+    known = SCHEMA["properties"]["sections"]["properties"]["pgbouncer"]["properties"]
+    assert set(section(collected)) == set(known)
+
+
 def test_a_console_that_falls_silent_is_given_up_on(newest_server: Server, make_bouncer: MakeBouncer) -> None:
     bouncer = make_bouncer(newest_server)
     console = reach(dsn(bouncer.dsn()))
@@ -183,6 +196,24 @@ def test_two_cycles_keep_nothing(newest_database: Database, make_bouncer: MakeBo
         wait_for(lambda: not _clients(bouncer), "a client of PgBouncer is left")
         assert _session(bouncer, db) == before
     collecting.close()
+
+
+def test_a_wait_that_is_cut_short_is_cut_short_on_the_server(newest_server: Server, make_bouncer: MakeBouncer) -> None:
+    bouncer = make_bouncer(newest_server, default_pool_size=1)
+    session = connect(dsn(bouncer.dsn("postgres", "postgres")))
+    with pytest.raises(DeadlineExceeded), deadline(0.5, "it"), session.transaction(60):
+        session.query("SELECT pg_sleep(60)")
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    wait_for(lambda: not newest_server.sql(asleep), "the statement goes on", 10)
+
+
+def test_a_pool_that_is_exhausted_costs_the_snapshot(newest_server: Server, make_bouncer: MakeBouncer) -> None:
+    bouncer = make_bouncer(newest_server, default_pool_size=1)
+    bouncer.connect("postgres", "postgres").cursor().execute("BEGIN; SELECT 1")
+    with pytest.raises(DatabaseError, match="no answer"):
+        connect(dsn(bouncer.dsn("postgres", "postgres") + "?connect_timeout=1"))
+    pool = mine(section(collect_from(dsn(bouncer.dsn()), 20))["pools"], "database", "postgres")
+    assert (pool["cl_active"], pool["sv_active"], pool["sv_idle"]) == (1, 1, 0)
 
 
 def _session(bouncer: Bouncer, db: Database) -> dict[str, Any]:
