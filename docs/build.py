@@ -13,7 +13,11 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 COLLECTORS = ROOT / "pgdoctor_lib" / "collectors"
-MODULES = {"host": ROOT / "pgdoctor_lib" / "agent" / "host.py", "pgbouncer": COLLECTORS / "pgbouncer.py"}
+MODULES = {
+    "host": ROOT / "pgdoctor_lib" / "agent" / "host.py",
+    "pgbouncer": COLLECTORS / "pgbouncer.py",
+    "plans": COLLECTORS / "plans.py",
+}
 COLUMNS = ROOT / "tests" / "collectors" / "columns"
 PAGE = ROOT / "docs" / "snapshot.md"
 SCHEMA = ROOT / "docs" / "snapshot.schema.json"

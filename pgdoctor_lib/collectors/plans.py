@@ -5,6 +5,14 @@ statement is planned only where nothing but PostgreSQL's own code can be reached
 is named beyond it is a table that depends on nothing but PostgreSQL's own types, operators and functions
 (plans.names.sql), and PGDoctor's role is no superuser. For every other statement the reason is told in place of the
 plan. What is left is a table's owner who gives it a function in the millisecond between the look and the plan.
+
+Asked for once an hour, where `explain` is true.
+
+| key | what |
+|---|---|
+| `rows` | three statements that took most time: `queryid` as in `queries`, `plan` as EXPLAIN (FORMAT JSON) has it, or the \
+`reason` why there is none |
+| `total`, `more` | as everywhere |
 """
 
 import json

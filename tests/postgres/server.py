@@ -323,7 +323,10 @@ def _is_running(pid: int) -> bool:
 
 
 def _is_ours(root: Path) -> bool:
-    return not root.is_symlink() and root.stat().st_uid in (os.getuid(), _account().pw_uid)
+    try:
+        return not root.is_symlink() and root.stat().st_uid in (os.getuid(), _account().pw_uid)
+    except FileNotFoundError:  # another run has just removed it
+        return False
 
 
 def _account() -> pwd.struct_passwd:
