@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psycopg2
@@ -13,7 +14,7 @@ from pgdoctor_lib.collectors import texts
 from pgdoctor_lib.collectors.registry import FOLDER, fits, names, query
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.postgres.connect import connect
-from tests.postgres.server import Database
+from tests.postgres.server import Database, Server
 
 RECORDED = Path(__file__).with_name("columns")  # a file each: a line a column, its name and its type
 VARIABLES = {
@@ -28,12 +29,12 @@ VARIABLES = {
 TYPES = "SELECT oid, format_type(oid, NULL) FROM pg_type"
 
 
-def columns(database: Database) -> dict[str, list[str]]:
+def columns(dsn: str) -> dict[str, list[str]]:
     """The columns of every file that is for this server, each with its type."""
-    with connect(Dsn.parse(database.dsn, {})) as session:
+    with connect(Dsn.parse(dsn, {})) as session:
         facts = session.facts
         statements = {name: query(name).sql(facts.has, **VARIABLES) for name in names() if fits(name, facts)}
-    connection = psycopg2.connect(database.dsn)
+    connection = psycopg2.connect(dsn)
     connection.set_session(readonly=True)
     try:
         with connection.cursor() as cursor:
@@ -49,11 +50,32 @@ def columns(database: Database) -> dict[str, list[str]]:
 
 
 def test_columns_are_the_recorded_ones(database: Database) -> None:
-    found = columns(database)
+    found = columns(database.dsn)
     if os.environ.get("RECORD"):  # RECORD=1 pytest --majors 18 tests/collectors/test_files.py
         for name, columns_of in found.items():
             (RECORDED / f"{name}.txt").write_text("".join(f"{column}\n" for column in columns_of))
-    assert found == {name: (RECORDED / f"{name}.txt").read_text().splitlines() for name in found}
+    assert found == recorded(found)
+
+
+def recorded(names: Iterable[str]) -> dict[str, list[str]]:
+    return {name: (RECORDED / f"{name}.txt").read_text().splitlines() for name in names}
+
+
+def test_a_role_without_privileges_gets_the_same_columns(database: Database) -> None:
+    role = f"bare_{database.role}"
+    database.server.create_role(role, "secret", grants=())
+    try:
+        found = columns(database.server.dsn(database.name, role, "secret"))
+    finally:
+        database.server.sql(f'DROP ROLE "{role}"')
+    assert found == recorded(found)
+
+
+def test_a_standby_gives_the_same_columns(database: Database, standby: Callable[[Server], Server]) -> None:
+    follower = standby(database.server)
+    found = columns(follower.dsn(database.name, database.role, database.password))
+    assert {"wal_receiver", "conflicts"} <= found.keys()
+    assert found == recorded(found)
 
 
 @pytest.mark.skipif(not shutil.which("psql"), reason="psql is not installed")
