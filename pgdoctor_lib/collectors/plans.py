@@ -10,8 +10,8 @@ Asked for once an hour, where `explain` is true.
 
 | key | what |
 |---|---|
-| `rows` | three statements that took most time: `queryid` as in `queries`, `plan` as EXPLAIN (FORMAT JSON) has it, or the \
-`reason` why there is none |
+| `rows` | three statements that took most time: `queryid` as in `queries`, `plan` as EXPLAIN (FORMAT JSON) has it, or \
+the `reason` why there is none |
 | `total`, `more` | as everywhere |
 """
 

@@ -95,17 +95,17 @@ class Collecting:
         now = time.monotonic()
         routine = self._routine
         claimed = routine is None or self._server.claim(routine.name, routine.interval_s, now)
+        server = self._server if claimed else None
         try:
-            collected = run(
-                session, self._limit, budget_s, self._query_text, self._memory, self._server if claimed else None
-            )
+            collected = run(session, self._limit, budget_s, self._query_text, self._memory, server)
             collected = self._with_plans(session, collected, now)
             elsewhere = _candidates(session)
         except BaseException:
             session.close()
             raise
-        collected = self._within_budget(collected)
-        if self._keep and session.is_direct and not (self._memory.was_dear or self._server.was_dear):
+        collected = self._within_budget(collected, server)
+        was_dear = self._memory.was_dear or (server is not None and server.was_dear)
+        if self._keep and session.is_direct and not was_dear:
             self._session = session
         else:
             session.close()
@@ -127,15 +127,13 @@ class Collecting:
         more = (found.section,) if found.section else ()
         return replace(collected, sections=(*collected.sections, *more), errors=(*collected.errors, *found.errors))
 
-    def _within_budget(self, collected: Collected) -> Collected:
+    def _within_budget(self, collected: Collected, server: Memory | None) -> Collected:
         if self._budget is None:
             return collected
         self._budget.spent(collected.costs)
         self._memory.every_nth = self._budget.every_nth
-        if (
-            "server" in collected.costs
-        ):  # else another database asks for what is the server's, and minds what that costs
-            self._server.every_nth = self._budget.every_nth
+        if server:
+            server.every_nth = self._budget.every_nth
         error = self._budget.error
         return replace(collected, errors=(*collected.errors, error)) if error else collected
 
