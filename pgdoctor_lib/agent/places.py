@@ -1,8 +1,9 @@
 """Places at one server: few sessions at once, and nobody waits behind a database that hangs.
 
 Three lanes, each with places of its own: for cycles that take a moment, a while, or long. A database queues in the
-lane that its last cycle was fit for, the quick one at first. A cycle that overstays its lane is moved to the next
-at once, and its place is given on: those who come after it wait for a quarter of a second at most.
+lane that its last cycle was fit for; in the quick one at first, and after its first cycle, which asks for everything. A
+cycle that overstays its lane is moved to the next at once, and its place is given on: those who come after it wait for
+a quarter of a second at most.
 """
 
 import time
@@ -35,7 +36,7 @@ class Places:
 
     def __init__(self, count: int = PLACES) -> None:
         self.count = count
-        self._lanes: dict[str, int] = {}  # where each database queues; not there: the first
+        self._lanes: dict[str, int] = {}  # where each database queues; not there: it has had no cycle yet
         self._queues: list[deque[_Stay]] = [deque() for _ in ALLOWED_S]
         self._inside: list[set[_Stay]] = [set() for _ in ALLOWED_S]
 
@@ -50,7 +51,8 @@ class Places:
             yield
         finally:
             if stay.since:
-                self._lanes[name] = _fit(time.monotonic() - stay.since)
+                fit = _fit(time.monotonic() - stay.since)
+                self._lanes[name] = fit if name in self._lanes else 0
             self._leave(stay)
 
     def _let_in(self) -> None:

@@ -164,7 +164,7 @@ def test_the_role_reads_statistics_and_nothing_else(role: Server) -> None:
             cursor.execute(
                 "SELECT pg_has_role('pg_monitor', 'usage'), rolsuper, rolconnlimit FROM pg_roles WHERE rolname = user"
             )
-            assert cursor.fetchone() == (True, False, 20)
+            assert cursor.fetchone() == (True, False, 120)
             cursor.execute("SHOW data_directory")  # only pg_read_all_settings may
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE query = '<insufficient privilege>'")
             assert cursor.fetchone() == (0,)

@@ -292,6 +292,11 @@ def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> 
         return {what for what in ("idle in transaction", "carts", "page_views") if what in text}
 
     wait_for(lambda: len(seen()) == 3, "what the workload does is not in the snapshots", timeout_s=60)
-    wait_for(lambda: "shop checkout" in json.dumps(demo.snapshots()["shop"]["sections"]["locks"]), "no wait", 60)
+    wait_for(lambda: "shop checkout" in _locks(demo), "no wait", 60)
     demo.running.send(signal.SIGINT)
     assert demo.running.finish().returncode == 0
+
+
+def _locks(demo: Demo) -> str:
+    """Who waits for whom, by whichever database brought it along."""
+    return json.dumps([each["sections"].get("locks") for each in demo.snapshots().values()])
