@@ -9,9 +9,12 @@ import pytest
 from psycogreen.gevent import gevent_wait_callback
 from psycopg2.extensions import set_wait_callback
 
+from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.collectors.run import collect as collect_from
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.snapshot import Collected
 from tests.postgres.server import Database, Server
 
 
@@ -52,16 +55,34 @@ def collect() -> Collect:
     """`collect(dsn, limit=20, query_text="masked")`: a `Document`."""
 
     def run(dsn: str, limit: int = 20, query_text: QueryText = "masked") -> Document:
-        collected = collect_from(Dsn.parse(dsn, {}), limit, query_text=query_text)
-        texts = {section.name: section.json for section in collected.sections}
-        return Document(
-            {name: json.loads(text, parse_constant=pytest.fail) for name, text in texts.items()},
-            None if collected.top_queries is None else json.loads(collected.top_queries),
-            {error.collector: (error.error, error.hint) for error in collected.errors},
-            "\n".join([*texts.values(), collected.top_queries or ""]),
-        )
+        return _document(collect_from(Dsn.parse(dsn, {}), limit, query_text=query_text))
 
     return run
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Callable[[], Document]]]:
+    """`look = watch(dsn, limit=20, query_text="masked")`: what each cycle asks, at each `look()`; the first is over."""
+    made: list[Collecting] = []
+
+    def begin(dsn: str, limit: int = 20, query_text: QueryText = "masked") -> Callable[[], Document]:
+        made.append(Collecting(Dsn.parse(dsn, {}), limit, query_text, Routine("db", 60.0, Memory())))
+        made[-1].once()
+        return lambda: _document(made[-1].once())
+
+    yield begin
+    for each in made:
+        each.close()
+
+
+def _document(collected: Collected) -> Document:
+    texts = {section.name: section.json for section in collected.sections}
+    return Document(
+        {name: json.loads(text, parse_constant=pytest.fail) for name, text in texts.items()},
+        None if collected.top_queries is None else json.loads(collected.top_queries),
+        {error.collector: (error.error, error.hint) for error in collected.errors},
+        "\n".join([*texts.values(), collected.top_queries or ""]),
+    )
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """No constant leaves the server in a query's text, whatever form it has; `full` and `none` do what they say."""
 
 import threading
+from collections.abc import Callable
 
 import psycopg2
 import pytest
 
-from tests.collectors.conftest import Collect
+from tests.collectors.conftest import Collect, Document
 from tests.postgres.server import Database
 from tests.waiting import wait_for
 
@@ -70,15 +71,15 @@ UTILITY = [
 
 @pytest.mark.parametrize("query_text", ["masked", "full", "none"])
 def test_passwords_in_utility_statements_leave_in_no_mode(
-    database: Database, collect: Collect, query_text: str
+    database: Database, collect: Collect, watch: Callable[..., Callable[[], Document]], query_text: str
 ) -> None:
+    look = watch(database.dsn, 200, query_text)
     role = f"user_{database.name}"
     connection = database.server.connect(database.name)
     try:
         for statement in UTILITY:
             connection.cursor().execute(statement.format(role=role))
-            found = collect(database.dsn, 200, query_text)
-            assert "h1dden" not in found.text
+            assert "h1dden" not in look().text
     finally:
         connection.close()
         database.sql(f"DROP FOREIGN DATA WRAPPER fdw CASCADE; DROP ROLE {role}")
@@ -110,12 +111,12 @@ def test_none_shows_numbers_only(database: Database, collect: Collect) -> None:
     assert "SELECT" not in without.text
 
 
-def test_a_text_that_the_server_cut_in_a_constant(make_server, collect: Collect) -> None:
+def test_a_text_that_the_server_cut_in_a_constant(make_server, watch: Callable[..., Callable[[], Document]]) -> None:
     server = make_server(track_activity_query_size=100)
-    session = server.connect()
+    session, look = server.connect(), watch(server.dsn())
     for length in range(50, 100):
         session.cursor().execute(f"SELECT '{'x' * length} '' $tag$ h1dden', $tag$h1dden$tag$, E'\\'h1dden', 730451729")
-        text = collect(server.dsn()).text
+        text = look().text
         assert not [word for word in ("h1dden", "730451729", "xxx") if word in text]
     session.close()
 
