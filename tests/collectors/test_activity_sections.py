@@ -91,7 +91,7 @@ def test_a_chain_of_three_is_a_tree(database: Database, waiters: Callable[[str, 
     total = found.sections["locks"]["total"]
     assert (total["root_count"], total["prepared_root_count"]) == (1, 0)
     assert total["waiting_by_locktype"] == {"transactionid": 2}
-    assert total["longest_waiting_s"] >= lock(found, last)["waiting_s"]
+    assert total["longest_waiting_s"] >= lock(found, last)["waiting_s"] - 1  # each by its own look at the clock
     assert found.sections["activity"]["total"]["lock_wait_count"] == 2
     assert found.errors.keys().isdisjoint({"locks", "activity"})
 
@@ -181,7 +181,7 @@ def test_a_prepared_transaction_blocks_and_holds_xmin(
     ]
     assert prepared["rows"][0]["xid_age"] == prepared["rows"][1]["xid_age"] + 1 == prepared["total"]["oldest_xid_age"]
     assert (prepared["total"]["count"], prepared["total"]["max_prepared_transactions"]) == (2, 10)
-    assert prepared["total"]["oldest_age_s"] >= prepared["rows"][0]["age_s"] > 0
+    assert prepared["total"]["oldest_age_s"] + 1 >= prepared["rows"][0]["age_s"] > 0
     horizon = found.sections["horizon"]
     assert (horizon["oldest_source"], horizon["prepared_gid"]) == ("prepared", gid)
     assert horizon["oldest_xmin"] == prepared["rows"][0]["transaction"]

