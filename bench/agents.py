@@ -97,7 +97,13 @@ def daemon(place: Place) -> Iterator[Daemon]:
         databases = [{"name": name, "dsn": place.dsn(name)} for name in place.names]
         config.write_text(
             json.dumps(  # JSON is YAML
-                {"endpoint": endpoint, "token": "bench", "interval": place.case.interval_s, "databases": databases}
+                {
+                    "endpoint": endpoint,
+                    "token": "bench",
+                    "interval": place.case.interval_s,
+                    "databases": databases,
+                    "budget": "100%",  # at such intervals it would leave out what is to be measured
+                }
             )
         )
         command = [sys.executable, str(ROOT / "pgdoctor.py"), "daemon", "--config", str(config)]
