@@ -30,7 +30,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import SHOW_S, Console, Shown
+from pgdoctor_lib.postgres.session import SHOW_S, Console, Shown
 from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 
 NAME = "pgbouncer"  # of the section, and of the console's database

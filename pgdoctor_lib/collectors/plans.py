@@ -26,8 +26,8 @@ from pgdoctor_lib.collectors.statement_text import Refused, Statement, parse
 from pgdoctor_lib.collectors.top_queries import EXTENSION, readable
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.errors import DatabaseError
-from pgdoctor_lib.postgres.connect import Row, Session
 from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.postgres.session import Row, Session
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Section
 

@@ -13,8 +13,9 @@ from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import Console, Row, Session, reach, senseless
+from pgdoctor_lib.postgres.connect import reach
 from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.postgres.session import Console, Row, Session, senseless
 from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 
 BUDGET_S = 60.0

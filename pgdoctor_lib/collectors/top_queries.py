@@ -18,9 +18,10 @@ from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import Row, Session, connect
+from pgdoctor_lib.postgres.connect import connect
 from pgdoctor_lib.postgres.query import quote_identifier
 from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.postgres.session import Row, Session
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError
 

@@ -15,7 +15,8 @@ import json
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError
-from pgdoctor_lib.postgres.connect import IsConsole, Session, connect
+from pgdoctor_lib.postgres.connect import IsConsole, connect
+from pgdoctor_lib.postgres.session import Session
 
 _NEXT_TRANSACTION = "COMMIT; BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; "
 _TIMER_SINCE = "pg >= 14"  # idle_session_timeout

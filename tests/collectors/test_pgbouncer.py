@@ -16,8 +16,9 @@ from pgdoctor_lib.collectors.run import collect as collect_from
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import Console, connect, reach
+from pgdoctor_lib.postgres.connect import connect, reach
 from pgdoctor_lib.postgres.lease import Lease, Pooled
+from pgdoctor_lib.postgres.session import Console
 from pgdoctor_lib.snapshot import Agent, Collected, Snapshot, new_id
 from tests.collectors.conftest import Collect
 from tests.fix_daemon import ROOT
