@@ -46,8 +46,7 @@ def take(
     wall, started = clock.wall(), clock.monotonic()
     with deadline(timeout_s, "the cycle"):
         collected = collecting.once(timeout_s)
-    if any(map(host.is_local, target.dsn.hosts)):
-        collected = _with_host(collected)
+    collected = _with_host(target, collected)
     return Snapshot(
         snapshot_id=snapshot_id or new_id(wall),
         collected_at=wall,
@@ -60,10 +59,10 @@ def take(
     )
 
 
-def _with_host(collected: Collected) -> Collected:
+def _with_host(target: Target, collected: Collected) -> Collected:
     """With the machine that both are on, where this snapshot has the server's sections."""
     told = next((section.json for section in collected.sections if section.name == "paths"), None)
-    if told is None:
+    if told is None or not any(map(host.is_local, target.dsn.hosts)):
         return collected
     paths = json.loads(told) or {}
     data, wal = (
