@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from pgdoctor_lib.collectors.known import Known
-from pgdoctor_lib.collectors.registry import Asked
+from pgdoctor_lib.collectors.registry import CADENCES_S, Asked
 from pgdoctor_lib.collectors.remedies import failed
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import CollectorError
 
 AGAIN_S = 3600.0  # until what was refused is asked again, where nothing changed
-_DEAR_S = 3600.0
 _EARLY = 0.05  # the share of a cadence by which a cycle may come too early, for the cycles' times are never exact
 # What only a change of privileges, version or settings can mend: asking each cycle would flood the server's log.
 _REFUSED = ("0A000", "42501", "42704", "42703", "42883", "42P01", "55000")
@@ -70,7 +69,7 @@ class Memory:
     def asked(self, part: Asked, error: DatabaseError | None, facts: Facts, now: float) -> None:
         """It was asked for. Where only a change can mend what went wrong, it is not asked for again soon."""
         self._ran[part.name] = now
-        self.was_dear |= part.every_s >= _DEAR_S
+        self.was_dear |= part.every_s >= CADENCES_S["hourly"]
         if error and error.sqlstate in _REFUSED:
             self._refused[part.name] = _Refusal(failed(part.name, error, facts), facts, now + AGAIN_S)
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgdoctor_lib.collectors.registry import query
+from pgdoctor_lib.collectors.registry import CADENCES_S, query
 from pgdoctor_lib.collectors.statement_text import Refused, Statement, parse
 from pgdoctor_lib.collectors.top_queries import EXTENSION, readable
 from pgdoctor_lib.config import QueryText
@@ -32,7 +32,7 @@ from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Section
 
 NAME = "plans"
-EVERY_S = 3600.0
+EVERY_S = CADENCES_S["hourly"]
 READING_S = 5.0
 PLANNING_S = 1.0
 MOST_CHARS = 100_000  # of one plan
