@@ -36,6 +36,7 @@ from collections.abc import Callable, Mapping
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
+from pgdoctor_lib.agent.proc import sizes
 from pgdoctor_lib.config.dsn import Host
 
 Figures = dict[str, object]
@@ -198,18 +199,8 @@ def _used_percent(total: int, free: int, available: int) -> float | None:
 
 
 def _memory() -> Figures:
-    lines = _meminfo()
+    lines = sizes("/proc/meminfo")
     return {key: lines.get(name) for key, name in _MEMORY.items()} if lines else _memory_elsewhere()
-
-
-def _meminfo() -> dict[str, int]:
-    """Bytes by name; "MemAvailable:   123 kB"."""
-    try:
-        with open("/proc/meminfo", "rb") as file:
-            words = [line.split() for line in file.read().decode("ascii", "replace").splitlines()]
-    except OSError:
-        return {}
-    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in words if line[2:] == ["kB"] and line[1].isdigit()}
 
 
 def _memory_elsewhere() -> Figures:

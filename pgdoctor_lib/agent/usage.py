@@ -13,6 +13,8 @@ import resource
 import sys
 import time
 
+from pgdoctor_lib.agent.proc import sizes
+
 Usage = dict[str, int | float | None]
 _BEGAN = time.monotonic()
 
@@ -32,17 +34,8 @@ def usage() -> Usage:
 def _memory() -> tuple[int | None, int]:
     """Not getrusage() where there is /proc: its maximum counts what the process was before exec()."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    try:
-        with open("/proc/self/status", "rb") as file:
-            lines = dict(line.split(b":", 1) for line in file.read().splitlines() if line.startswith(b"Vm"))
-        return _bytes(lines[b"VmRSS"]), _bytes(lines[b"VmHWM"])
-    except (OSError, KeyError, ValueError):
-        return None, most
-
-
-def _bytes(text: bytes) -> int:
-    """Of "  41984 kB"."""
-    return int(text.split()[0]) * 1024
+    told = sizes("/proc/self/status")
+    return told.get("VmRSS"), told.get("VmHWM", most)
 
 
 def _open_files() -> int | None:
