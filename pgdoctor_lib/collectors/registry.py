@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from pgdoctor_lib.collectors import texts
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.postgres.query import Query, load
-from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.postgres.server import Facts, Kind
 
 FOLDER = Path(__file__).parent
 _APART = ("top_queries", "queries")  # not sections: these have a place of their own in the snapshot
@@ -61,31 +61,36 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".sql") for path in FOLDER.glob("*.sql")))
 
 
-def fits(name: str, facts: Facts) -> bool:
+def fits(name: str, server: Facts | Kind) -> bool:
     """Whether `<name>.sql` makes sense on this server."""
-    return query(name).fits(facts.has, in_recovery=facts.in_recovery)
+    return query(name).fits(server.has, in_recovery=server.in_recovery)
 
 
 def sections(facts: Facts, query_text: QueryText) -> list[Asked]:
     """What the sections ask of this server."""
-    found = [name for name in names() if "." not in name and name not in _APART and fits(name, facts)]
-    return [_asked(name, facts, texts.variables(query_text)) for name in found]
+    return list(_sections(facts.kind, query_text))
 
 
-def _asked(name: str, facts: Facts, variables: dict[str, str]) -> Asked:
+@lru_cache(32)
+def _sections(kind: Kind, query_text: QueryText) -> tuple[Asked, ...]:
+    found = [name for name in names() if "." not in name and name not in _APART and fits(name, kind)]
+    return tuple(_asked(name, kind, texts.variables(query_text)) for name in found)
+
+
+def _asked(name: str, kind: Kind, variables: dict[str, str]) -> Asked:
     meta = query(name).meta
     every_s = CADENCES_S[meta.get("cadence", "cycle")]
-    return Asked(name, (_section(name, facts, variables),), every_s, is_servers=meta["scope"] == "server")
+    return Asked(name, (_section(name, kind, variables),), every_s, is_servers=meta["scope"] == "server")
 
 
-def _section(name: str, facts: Facts, variables: dict[str, str]) -> str:
+def _section(name: str, kind: Kind, variables: dict[str, str]) -> str:
     """One row: the object itself. Many: `rows`, `total` (at least their `count`) and `more`, which are not shown."""
-    sql = query(name).sql(facts.has, **variables)
+    sql = query(name).sql(kind.has, **variables)
     if query(name).meta["rows"].startswith("one"):
         return f"SELECT '1 ' || row_to_json(t)::text FROM (\n{sql}) t"
     total = "SELECT count(*) AS count FROM r"
     if f"{name}.total" in names():
-        total = query(f"{name}.total").sql(facts.has)
+        total = query(f"{name}.total").sql(kind.has)
     return (
         f"WITH r AS MATERIALIZED (\n{sql}), t AS MATERIALIZED (\n{total})\n"
         "SELECT n.count || ' ' || json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'),"

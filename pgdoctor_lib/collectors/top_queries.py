@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
@@ -20,7 +20,7 @@ from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import connect
 from pgdoctor_lib.postgres.query import quote_identifier
-from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.postgres.server import Facts, Kind
 from pgdoctor_lib.postgres.session import Row, Session
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError
@@ -40,6 +40,7 @@ _FORGET = (
 )
 _UNTRANSLATABLE = ("22021", "22P05")
 _QUERYID = re.compile("-?[0-9]{1,19}")
+_KNOWN = "pgdoctor:known"  # stands for queryids, which are numbers
 _SEPARATOR, _PARTS = "\x1e", 4  # JSON that the server wrote holds no control characters
 _ALL = """SELECT n.count || ' ' || concat_ws(chr(30),
        (SELECT coalesce(json_agg(u), '[]')::text FROM u),
@@ -87,19 +88,26 @@ def asked(
 
     `known`: queryids whose texts the section `queries` may leave out.
     """
-    schema = facts.extensions[EXTENSION].schema
+    reading = _reading(facts.kind, limit, query_text, dbid, texts=texts)
+    return Asked(NAME, (reading.replace(_KNOWN, ",".join(sorted(known))),))
+
+
+@lru_cache(32)
+def _reading(kind: Kind, limit: int, query_text: QueryText, dbid: int, *, texts: bool) -> str:
+    """The column of `asked`, with `_KNOWN` for the queryids that change from cycle to cycle."""
+    schema = dict(kind.extensions)[EXTENSION].schema
     variables = {"pgss_schema": schema, "dbid": str(dbid), "limit": str(limit), "texts": str(texts).lower()}
-    variables |= {"known": f"{{{','.join(sorted(known))}}}", **masking.variables(query_text)}
-    reading, rows = query(SECTION).sql(facts.has, **variables).rsplit("\nSELECT ", 1)
+    variables |= {"known": f"{{{_KNOWN}}}", **masking.variables(query_text)}
+    reading, rows = query(SECTION).sql(kind.has, **variables).rsplit("\nSELECT ", 1)
     scan = f"{quote_identifier(schema)}.pg_stat_statements"
     read = {f"{scan}(false)": "entry", f"{scan}('{variables['texts']}')": "wording"}
     ctes = {"r": f"SELECT {rows}"}
     for name, file in (("t", f"{SECTION}.total"), ("u", NAME)):
-        ctes[name] = query(file).sql(facts.has, **variables)
+        ctes[name] = query(file).sql(kind.has, **variables)
         for call, cte in read.items():
             ctes[name] = ctes[name].replace(call, cte)
     made = "".join(f", {name} AS MATERIALIZED (\n{sql})" for name, sql in ctes.items())
-    return Asked(NAME, (f"{reading}{made}\n{_ALL}",))
+    return f"{reading}{made}\n{_ALL}"
 
 
 def readable(facts: Facts) -> bool:

@@ -33,6 +33,27 @@ class Extension:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What decides how a database is asked: those of one kind get the same SQL."""
+
+    major: int
+    in_recovery: bool
+    extensions: frozenset[tuple[str, Extension]]
+
+    def has(self, condition: str) -> bool:
+        """Whether "pg >= 14", or "pg_stat_statements >= 1.10" (false where it is not installed), holds."""
+        match = _CONDITION.fullmatch(condition)
+        if not match:
+            raise ValueError(f"not a condition: {condition!r}")
+        name, compare, wanted = match.groups()
+        installed = dict(self.extensions).get(name)
+        if name != "pg" and installed is None:
+            return False
+        version = installed.version if installed else (self.major,)
+        return (version >= _numbers(wanted)) is (compare == ">=")
+
+
+@dataclass(frozen=True)
 class Facts:
     """One server and database as the connected role sees them. `version_num`: 150018 for 15.18."""
 
@@ -51,16 +72,14 @@ class Facts:
         """15 for 15.18."""
         return self.version_num // 10000
 
+    @property
+    def kind(self) -> Kind:
+        """What of it decides the SQL."""
+        return Kind(self.major, self.in_recovery, frozenset(self.extensions.items()))
+
     def has(self, condition: str) -> bool:
-        """Whether "pg >= 14", or "pg_stat_statements >= 1.10" (false where it is not installed), holds."""
-        match = _CONDITION.fullmatch(condition)
-        if not match:
-            raise ValueError(f"not a condition: {condition!r}")
-        name, compare, wanted = match.groups()
-        if name != "pg" and name not in self.extensions:
-            return False
-        version = (self.major,) if name == "pg" else self.extensions[name].version
-        return (version >= _numbers(wanted)) is (compare == ">=")
+        """`Kind.has`."""
+        return self.kind.has(condition)
 
 
 def parse_facts(row: tuple[str | None, ...]) -> Facts:
