@@ -1,8 +1,10 @@
 """Finds the collectors by their files, and writes what each contributes to the one statement."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from pgdoctor_lib.collectors import texts
@@ -16,6 +18,9 @@ _APART = ("top_queries", "queries")  # not sections: these have a place of their
 
 CADENCES_S = {"cycle": 0.0, "minutes": 300.0, "hourly": 3600.0, "daily": 86400.0}
 _CLOCK = "date_part('epoch', clock_timestamp()) * 1000"  # between two parts: what the first of them took
+
+
+_CTE_END = re.compile(r"\)(, \w+ AS (NOT )?(MATERIALIZED )?\(.*)?")
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,28 @@ def _section(name: str, kind: Kind, variables: dict[str, str]) -> str:
     sql = query(name).sql(kind.has, **variables)
     if query(name).meta["rows"].startswith("one"):
         return f"SELECT '1 ' || row_to_json(t)::text FROM (\n{sql}) t"
-    total = "SELECT count(*) AS count FROM r"
+    shared, total = "", "SELECT count(*) AS count FROM r"
     if f"{name}.total" in names():
-        total = query(f"{name}.total").sql(kind.has)
+        shared, sql, total = _in_common(sql, query(f"{name}.total").sql(kind.has))
     return (
-        f"WITH r AS MATERIALIZED (\n{sql}), t AS MATERIALIZED (\n{total})\n"
+        f"WITH {shared}r AS MATERIALIZED (\n{sql}), t AS MATERIALIZED (\n{total})\n"
         "SELECT n.count || ' ' || json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'),"
         " 'total', row_to_json(t), 'more', greatest(0, t.count - n.count))::text FROM t, (SELECT count(*) FROM r) n"
     )
+
+
+def _in_common(rows: str, total: str) -> tuple[str, str, str]:
+    """The CTEs that both begin with, which are computed once, and the rest of each. A CTE ends where a line does."""
+    ours, theirs = rows.splitlines(), total.splitlines()
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False)))
+    ends = [number for number in range(1, same + 1) if all(_CTE_END.fullmatch(file[number]) for file in (ours, theirs))]
+    if not ends or rows.startswith("WITH RECURSIVE"):
+        return "", rows, total
+    shared = "\n".join(ours[: ends[-1]]).removeprefix("WITH ")
+    return f"{shared}\n), ", _from_cte(ours[ends[-1] :]), _from_cte(theirs[ends[-1] :])
+
+
+def _from_cte(lines: list[str]) -> str:
+    """A statement from the end of one of its CTEs on."""
+    following = lines[0].removeprefix(")").removeprefix(", ")
+    return "\n".join([f"WITH {following}" if following else "", *lines[1:]])
