@@ -25,7 +25,8 @@ def test_console_and_database(
                 "app": {"dsn": bouncer.dsn(db.name, db.role), "interval": 1},
                 "bouncer": {"dsn": bouncer.dsn(), "interval": 1},
                 "shut": {"dsn": bouncer.dsn(user="outsider"), "interval": 60},
-            }
+            },
+            budget="100%",  # at each second a busy machine spends more than the default
         )
         daemon = cli.start("daemon")
         daemon.wait_for_line(r"\[shut\].*not allowed; name the user in stats_users")
