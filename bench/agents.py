@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import proc
 from bench.cases import Place
+from bench.measure import First, first
 from tests.postgres.fetch import cache
 from tests.waiting import wait_for
 
@@ -30,25 +32,34 @@ class Daemon:
 
     name = "pgdoctor"
 
-    def __init__(self, place: Place, pid: int, endpoint: str, log: Path) -> None:
-        self.pid = pid
-        self._databases = place.case.databases
-        self._interval_s = place.case.interval_s
+    def __init__(self, place: Place, process: "_Process", endpoint: str) -> None:
+        self.pid = process.pid
+        self.start_peak_mb = process.start_peak_mb
+        self._case = place.case
+        self._process = process
         self._endpoint = endpoint
-        self._log = log
 
     def cycles(self, number: int) -> int:
         """Wait until every database has been delivered so many times more; the bytes of the gzip bodies."""
         count, before = self._taken()
-        end = time.monotonic() + 10 + 3 * number * self._interval_s
-        while self._taken()[0] < count + number * self._databases:
+        end = time.monotonic() + 20 + 3 * number * self._case.interval_s
+        while self._taken()[0] < count + number * self._case.watched:
             time.sleep(0.05)
             self._look_for_trouble(late=time.monotonic() > end)
         time.sleep(_SETTLE_S)
         return self._taken()[1] - before
 
+    def first(self) -> First | None:
+        """Of one database; of several, the first snapshot tells little."""
+        if self._case.watched > 1:
+            return None
+        with urllib.request.urlopen(f"{self._endpoint}/first", timeout=5) as answer:
+            found = json.load(answer)
+        sections = found["snapshot"]["agent"]["collectors"]
+        return first(found["at_s"] - self._process.began_s, {name: cost["ms"] for name, cost in sections.items()})
+
     def _look_for_trouble(self, *, late: bool) -> None:
-        log = self._log.read_text()
+        log = self._process.output()
         if late or any(word in log for word in _TROUBLE):
             raise RuntimeError(f"the daemon is not well:\n{log[-2000:]}")
 
@@ -61,12 +72,13 @@ class Daemon:
 class Exporter:
     """Debian's prometheus-postgres-exporter, scraped at the case's interval."""
 
-    def __init__(self, place: Place, pid: int, port: int, log: Path, name: str) -> None:
+    def __init__(self, place: Place, process: "_Process", port: int, name: str) -> None:
         self.name = name
-        self.pid = pid
+        self.pid = process.pid
+        self.start_peak_mb = process.start_peak_mb
         self._interval_s = place.case.interval_s
         self._port = port
-        self._log = log
+        self._process = process
 
     def cycles(self, number: int) -> int:
         """Scrape so many times; the bytes of the gzip bodies."""
@@ -77,6 +89,9 @@ class Exporter:
         time.sleep(_SETTLE_S)
         return total
 
+    def first(self) -> None:
+        """A page is not sent, but fetched."""
+
     def _scrape(self) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
@@ -84,8 +99,26 @@ class Exporter:
         body = answer.read()
         connection.close()
         if answer.getheader("Content-Encoding") != "gzip" or b"\npg_up 1\n" not in gzip.decompress(body):
-            raise RuntimeError(f"the exporter is not well ({answer.status}):\n{self._log.read_text()}")
+            raise RuntimeError(f"the exporter is not well ({answer.status}):\n{self._process.output()}")
         return len(body)
+
+
+class _Process:
+    """A process that writes to the file `output`; `began_s` by time.monotonic()."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", began_s: float, output: Path) -> None:
+        self.pid = process.pid
+        self.began_s = began_s
+        self.start_peak_mb = 0.0
+        self._output = output
+
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def is_up(self) -> None:
+        """Its start is over, and the first cycle begins: memory's highest is counted anew."""
+        self.start_peak_mb = proc.highest_mb(self.pid)
+        proc.forget_highest(self.pid)
 
 
 @contextmanager
@@ -94,35 +127,44 @@ def daemon(place: Place) -> Iterator[Daemon]:
     with _folder() as home, _endpoint() as endpoint:
         config = home / "pgdoctor.yaml"
         config.touch(0o600)
-        databases = [{"name": name, "dsn": place.dsn(name)} for name in place.names]
-        config.write_text(
-            json.dumps(  # JSON is YAML
-                {
-                    "endpoint": endpoint,
-                    "token": "bench",
-                    "interval": place.case.interval_s,
-                    "databases": databases,
-                    "budget": "100%",  # at such intervals it would leave out what is to be measured
-                }
-            )
-        )
+        config.write_text(json.dumps(_configuration(place, endpoint)))  # JSON is YAML
         command = [sys.executable, str(ROOT / "pgdoctor.py"), "daemon", "--config", str(config)]
         with _running(command, home, {"HOME": str(home)}) as process:
-            yield Daemon(place, process.pid, endpoint, home / "output")
+            wait_for(lambda: "daemon started" in process.output(), process.output)
+            process.is_up()
+            yield Daemon(place, process, endpoint)
+
+
+def _configuration(place: Place, endpoint: str) -> dict[str, object]:
+    entries: list[dict[str, object]] = []
+    for number, server in enumerate(place.servers, 1):
+        if place.case.discovers:
+            entries.append({"name": f"server_{number}", "dsn": place.dsn(server, place.names[0]), "discover": True})
+        else:
+            entries += [{"name": name, "dsn": place.dsn(server, name)} for name in place.names]
+    return {
+        "endpoint": endpoint,
+        "token": "bench",
+        "interval": place.case.interval_s,
+        "databases": entries,
+        "budget": "100%",  # at such intervals it would leave out what is to be measured
+    }
 
 
 @contextmanager
 def exporter(place: Place, program: Path, queries: Path | None = None) -> Iterator[Exporter]:
     """The exporter at work: on all databases where there are several, with `queries` (a queries.yaml) if given."""
+    [server] = place.servers
     port = _free_port()
     command = [str(program), f"--web.listen-address=127.0.0.1:{port}"]
     command += ["--auto-discover-databases"] if place.case.databases > 1 else []
     command += [f"--extend.query-path={queries}"] if queries else []
-    source = f"{place.dsn(place.names[0])}?sslmode=disable".replace("postgres://", "postgresql://")  # it knows but this
+    source = f"{place.dsn(server, place.names[0])}?sslmode=disable".replace("postgres://", "postgresql://")
     with _folder() as home, _running(command, home, {"DATA_SOURCE_NAME": source}) as process:
-        wait_for(lambda: _answers(port), f"the exporter does not answer: {(home / 'output').read_text()}")
+        wait_for(lambda: _answers(port), process.output)
+        process.is_up()
         name = "postgres_exporter" + (" + queries.yaml" if queries else "")
-        yield Exporter(place, process.pid, port, home / "output", name)
+        yield Exporter(place, process, port, name)
 
 
 def find_exporter() -> tuple[Path, Path] | None:
@@ -159,9 +201,9 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _running(command: list[str], home: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """The process; what it prints goes to the file `output` in `home`."""
+def _running(command: list[str], home: Path, environment: dict[str, str]) -> Iterator[_Process]:
     with (home / "output").open("wb") as output:
+        began_s = time.monotonic()
         process = subprocess.Popen(
             command,
             cwd=home,
@@ -171,7 +213,7 @@ def _running(command: list[str], home: Path, environment: dict[str, str]) -> Ite
             stderr=subprocess.STDOUT,
         )
         with _ended(process):
-            yield process
+            yield _Process(process, began_s, home / "output")
 
 
 @contextmanager

@@ -1,12 +1,23 @@
-"""`python -m bench.endpoint`: takes snapshots and counts them. GET tells how many, and their bytes."""
+"""`python -m bench.endpoint`: takes snapshots and counts them.
 
+GET tells how many, and their bytes; GET …/first the first of them: `at_s`, when it came (time.monotonic(), which is the
+same in all processes of a machine), and the `snapshot`.
+"""
+
+import gzip
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 _lock = threading.Lock()
 _taken = {"count": 0, "bytes": 0}
+_first: list[tuple[float, bytes]] = []
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256  # a thousand databases may knock at once
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -15,15 +26,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        now = time.monotonic()
         self._answer(201, {"id": self.headers["Idempotency-Key"]})
         with _lock:
+            if not _first:
+                _first.append((now, body))
             _taken["count"] += 1
             _taken["bytes"] += len(body)
 
     def do_GET(self) -> None:
         with _lock:
-            taken = dict(_taken)
-        self._answer(200, taken)
+            taken, first = dict(_taken), list(_first)
+        if not self.path.endswith("/first"):
+            self._answer(200, taken)
+        elif first:
+            [(at_s, body)] = first
+            self._answer(200, {"at_s": at_s, "snapshot": json.loads(gzip.decompress(body))})
+        else:
+            self._answer(404, {})
 
     def log_message(self, *args: Any) -> None:
         """Nothing on standard error."""
@@ -38,6 +58,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()

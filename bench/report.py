@@ -1,4 +1,4 @@
-"""The figures as a table for people, or as JSON."""
+"""The figures as tables for people, or as JSON."""
 
 import json
 import os
@@ -9,18 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.cases import CASES
+from bench.goals import Verdict, verdicts
 from bench.measure import Cost
 
-MAX_RSS_MB = 50
-MAX_STATEMENTS = 8
-_COLUMNS: dict[str, Callable[[Cost], float]] = {
+_FIGURES: dict[str, Callable[[Cost], float | None]] = {
     "agent CPU ms": lambda cost: cost.agent_cpu_ms,
     "backend CPU ms": lambda cost: cost.backend_cpu_ms,
     "statements": lambda cost: cost.statements,
     "wire kB": lambda cost: cost.wire_kb,
-    "RSS peak MB": lambda cost: cost.rss_peak_mb,
     "RSS settled MB": lambda cost: cost.rss_settled_mb,
+    "RSS peak in cycles MB": lambda cost: cost.rss_cycles_peak_mb,
+    "RSS peak since start MB": lambda cost: cost.rss_peak_mb,
     "sessions held": lambda cost: cost.sessions_held,
+    "first snapshot after s": lambda cost: cost.first.after_s if cost.first else None,
+    "first cycle backend ms": lambda cost: cost.first.backend_ms if cost.first else None,
+    "  of it hourly sections": lambda cost: cost.first.hourly_ms if cost.first else None,
 }
 
 
@@ -38,49 +41,50 @@ def machine() -> dict[str, str]:
 
 def as_json(where: dict[str, str], costs: Sequence[Cost]) -> str:
     """Everything, unrounded."""
-    return json.dumps({"machine": where, "costs": [asdict(cost) for cost in costs], "missed": missed(costs)}, indent=2)
+    told = [
+        {"case": each.goal.case, "goal": each.goal.what, "most": each.goal.most, "unit": each.goal.unit}
+        | {"figure": each.figure, "met": each.is_met}
+        for each in verdicts(costs)
+    ]
+    return json.dumps({"machine": where, "costs": [asdict(cost) for cost in costs], "goals": told}, indent=2)
 
 
-def as_table(where: dict[str, str], costs: Sequence[Cost]) -> str:
-    """A block a case; below each of the others' figures, how many times PGDoctor's they are."""
+def as_text(where: dict[str, str], costs: Sequence[Cost]) -> str:
+    """A table a case, an agent a column (in brackets how many times PGDoctor's figure it is), then the goals."""
     lines = [", ".join(f"{name} {value}" for name, value in where.items()), "Per cycle:"]
     for name in dict.fromkeys(cost.case for cost in costs):
-        block = [cost for cost in costs if cost.case == name]
-        lines += ["", _row(f"{CASES[name].title}, {block[0].cycles} cycles", list(_COLUMNS))]
-        for cost in block:
-            lines.append(_row(cost.agent, [f"{figure(cost):,.1f}" for figure in _COLUMNS.values()]))
-            if cost is not block[0]:
-                lines.append(
-                    _row(
-                        "    times PGDoctor's", [_times(figure(cost), figure(block[0])) for figure in _COLUMNS.values()]
-                    )
-                )
-    return "\n".join([*lines, "", *_blurred(costs), *(missed(costs) or ["All goals are met."])])
+        lines += ["", *_table([cost for cost in costs if cost.case == name])]
+    told = sorted(verdicts(costs), key=lambda verdict: not verdict.is_met)
+    return "\n".join([*lines, "", *_blurred(costs), *map(str, told)])
 
 
-def missed(costs: Sequence[Cost]) -> list[str]:
-    """The goals that PGDoctor missed, a line each."""
-    ours = [cost for cost in costs if cost.agent == "pgdoctor"]
-    heavy = [
-        f"Missed: {cost.case} settles at {cost.rss_settled_mb:.1f} MB, the goal is {MAX_RSS_MB}"
-        for cost in ours
-        if cost.rss_settled_mb > MAX_RSS_MB
-    ]
-    chatty = [
-        f"Missed: {cost.case} sends {cost.statements:g} statements a cycle, the goal is {MAX_STATEMENTS}"
-        for cost in ours
-        if cost.case == "one" and cost.statements > MAX_STATEMENTS
-    ]
-    return heavy + chatty
+def missed(costs: Sequence[Cost]) -> list[Verdict]:
+    """The goals that PGDoctor missed."""
+    return [verdict for verdict in verdicts(costs) if not verdict.is_met]
 
 
-def _row(name: str, values: Sequence[str]) -> str:
-    return f"{name:<58}" + "".join(f"{value:>16}" for value in values)
+def _table(costs: Sequence[Cost]) -> list[str]:
+    first = costs[0]
+    lines = [_row(f"{CASES[first.case].title}, {first.cycles} cycles", [cost.agent for cost in costs])]
+    for name, figure in _FIGURES.items():
+        cells = [_cell(figure(cost), None if cost is first else figure(first)) for cost in costs]
+        if any(cells):
+            lines.append(_row(name, cells))
+    return lines
 
 
-def _times(theirs: float, ours: float) -> str:
-    times = theirs / ours if ours else 0
-    return f"{times:.{0 if times >= 10 else 2}f}" if times else ""
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"{name:<64}" + "".join(f"{cell:>34}" for cell in cells)
+
+
+def _cell(figure: float | None, ours: float | None) -> str:
+    if figure is None:
+        return ""
+    return f"({_times(figure / ours)}) {figure:,.1f}" if ours else f"{figure:,.1f}"
+
+
+def _times(times: float) -> str:
+    return f"{times:.{0 if times >= 10 else 2}f}"
 
 
 def _blurred(costs: Sequence[Cost]) -> list[str]:
