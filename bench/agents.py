@@ -144,7 +144,7 @@ def _configuration(place: Place, endpoint: str) -> dict[str, object]:
             entries += [{"name": name, "dsn": place.dsn(server, name)} for name in place.names]
     return {
         "endpoint": endpoint,
-        "token": "bench",
+        "token": "token-of-the-benchmark",
         "interval": place.case.interval_s,
         "databases": entries,
         "budget": "100%",  # at such intervals it would leave out what is to be measured
