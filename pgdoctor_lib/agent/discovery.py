@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST = 1000  # databases of one entry
 EVERY_S = 60.0  # from one look to the next, or the entry's interval where that is longer
 AGAIN_S = 10.0  # until the next look where nothing is known yet
+LEAST_S = 0.5  # from one look to the next, whoever asks for it
 _NONE = "no database lets this role in and fits include and exclude"
 
 
@@ -92,6 +93,15 @@ class Discovery:
                 entry.greenlet = gevent.spawn(self._run, entry)
                 entry.greenlet.link_exception(self._on_death)
 
+    def look_now(self, name: str) -> None:
+        """One of the databases that were found, `name`, cannot be collected: look whether it is still there.
+
+        Where the last look failed, too, it is not the database alone, and the next look comes in its time.
+        """
+        for entry in self._entries.values():
+            if not entry.error and name in (entry.told or ()):
+                entry.wake.set()
+
     def expand(self, targets: Iterable[Target]) -> tuple[Target, ...]:
         """What is to be watched: each entry's databases, as far as they are known, in its place."""
         return expand(targets, {name: entry.members() for name, entry in self._entries.items()})
@@ -140,7 +150,8 @@ class Discovery:
             self._tell(entry, error)
             if (entry.told, entry.error) != before:
                 self._on_change()
-            entry.wake.wait(entry.pause_s())
+            gevent.sleep(LEAST_S)
+            entry.wake.wait(max(0.0, entry.pause_s() - LEAST_S))
 
     def _tell(self, entry: _Entry, error: str) -> None:
         """What is new, in a line each."""

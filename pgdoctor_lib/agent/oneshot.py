@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.collectors.lacking import Lacking, lacking
 from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Config, Endpoint, Target
 from pgdoctor_lib.deliver import rejected
@@ -12,8 +13,13 @@ from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool
 from pgdoctor_lib.deliver.upload import OnRetry, Uploader
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded, DeliveryError, PGDoctorError, Refused, SpoolError
+from pgdoctor_lib.postgres.connect import IsConsole, connect
 from pgdoctor_lib.secret import one_line, printable
 from pgdoctor_lib.snapshot import Snapshot
+from pgdoctor_lib.units import counted
+
+# `tell(what, how it is, well)`; well: None where it works, and could do better.
+Tell = Callable[[str, str, bool | None], None]
 
 
 def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
@@ -63,26 +69,47 @@ def _keep(config: Config, parcel: Parcel, clock: Clock, *, refused: bool) -> str
     return f"the snapshot is kept in {path}, and the daemon will deliver it"
 
 
-def examine(config: Config, clock: Clock, tell: Callable[[str, str, bool], None]) -> bool:
-    """Connect to every database and to the endpoint: `tell(what, how it went, well)` of each; whether all went well."""
-    results = [_database(target, config.cycle_timeout_s, clock, tell) for target in config.databases]
+def examine(config: Config, clock: Clock, tell: Tell) -> bool:
+    """Connect to every database and to the endpoint: what works, what is told in part alone; whether all went well.
+
+    What a server has in common is told once, with the first of its databases.
+    """
+    told: set[tuple[object, str]] = set()
+    results = [_database(target, config.cycle_timeout_s, clock, tell, told) for target in config.databases]
     results.append(config.endpoint is None or _endpoint(config.endpoint, clock, tell))
     return all(results)
 
 
-def _database(target: Target, timeout_s: float, clock: Clock, tell: Callable[[str, str, bool], None]) -> bool:
+def _database(target: Target, timeout_s: float, clock: Clock, tell: Tell, told: set[tuple[object, str]]) -> bool:
     try:
         collected = cycle.take(target, _collecting(target), timeout_s, clock).collected
+        provider, partly = _lacking(target)
     except PGDoctorError as error:
         tell(target.name, f"{error} ({target.dsn})", False)
         return False
-    tell(target.name, f"{collected.db_version}, database {collected.db_name}, {len(collected.sections)} sections", True)
-    for lacking in collected.errors:
-        tell(target.name, lacking.line, False)
+    version = f"{collected.db_version} on {provider}" if provider else collected.db_version
+    sections = counted(len(collected.sections), "section")
+    tell(target.name, f"{version}, database {collected.db_name}, {sections}", True)
+    for failure in collected.errors:
+        tell(target.name, failure.line, False)
+    of_server = {(target.dsn.hosts, line) for line in partly.server}
+    for line in (*partly.server, *partly.database):
+        if (target.dsn.hosts, line) not in told:
+            tell(target.name, line, None)
+    told |= of_server
     return True
 
 
-def _endpoint(endpoint: Endpoint, clock: Clock, tell: Callable[[str, str, bool], None]) -> bool:
+def _lacking(target: Target) -> tuple[str, Lacking]:
+    """Who runs the server, if it tells, and what is told in part alone. PgBouncer's console tells all."""
+    try:
+        with connect(target.dsn) as session:
+            return session.facts.provider, lacking(session)
+    except IsConsole:
+        return "", Lacking((), ())
+
+
+def _endpoint(endpoint: Endpoint, clock: Clock, tell: Tell) -> bool:
     try:
         status = Uploader(endpoint, clock).probe()
     except PGDoctorError as error:

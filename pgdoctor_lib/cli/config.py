@@ -105,5 +105,7 @@ def test(*, config: str | None = None) -> int:
     return 0 if oneshot.examine(expanded, SYSTEM, _tell) and well else 1
 
 
-def _tell(what: str, how: str, well: bool) -> None:
-    print(f"{'✓' if well else '✗'} {printable(what)}: {printable(how)}")
+def _tell(what: str, how: str, well: bool | None) -> None:
+    """A line; `well`: None where it works, and could do better."""
+    mark = "!" if well is None else "✓" if well else "✗"
+    print(f"{mark} {printable(what)}: {printable(how)}")

@@ -1,4 +1,9 @@
-"""What mends a collector that failed: a remedy for each SQLSTATE that is met in the field."""
+"""What mends what is missing: exact SQL, or where a managed service wants it done otherwise, what it wants.
+
+A remedy for each SQLSTATE that is met in the field, and the words of each service that `Facts.provider` may name.
+"""
+
+from dataclasses import dataclass
 
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.query import quote_identifier
@@ -8,22 +13,93 @@ from pgdoctor_lib.snapshot import CollectorError
 
 PRELOAD = "add pg_stat_statements to shared_preload_libraries and restart the server"
 CREATE = "CREATE EXTENSION pg_stat_statements;"
+
+
+@dataclass(frozen=True)
+class _Service:
+    """How a managed service wants it: `admin`: whose members may grant; `place`: where settings are changed.
+
+    `preload`: how pg_stat_statements is loaded; `create`: how it becomes an extension of a database.
+    """
+
+    admin: str
+    place: str
+    preload: str
+    create: str = CREATE
+
+
+_SERVICES = {
+    "Amazon RDS": _Service(
+        "rds_superuser",
+        "the instance's DB parameter group",
+        "add pg_stat_statements to shared_preload_libraries in the instance's DB parameter group and reboot it",
+    ),
+    "Amazon Aurora": _Service(
+        "rds_superuser",
+        "the DB cluster parameter group",
+        "add pg_stat_statements to shared_preload_libraries in the DB cluster parameter group and reboot its instances",
+    ),
+    "Google Cloud SQL": _Service(
+        "cloudsqlsuperuser",
+        "the instance's database flags",
+        "it is loaded by default; else set the database flag cloudsql.enable_pg_stat_statements to on, which restarts "
+        "the instance",
+    ),
+    "Azure Database for PostgreSQL": _Service(
+        "azure_pg_admin",
+        "its server parameters",
+        "add pg_stat_statements to the server parameters azure.extensions and shared_preload_libraries and restart the "
+        "server",
+        f"allow pg_stat_statements in the server parameter azure.extensions, then {CREATE}",
+    ),
+    "Neon": _Service("neon_superuser", "Neon's support", "it is loaded by default; else ask Neon's support"),
+    "Supabase": _Service(
+        "postgres",
+        "its custom Postgres configuration (supabase postgres-config)",
+        "it is loaded by default; else ask Supabase's support",
+        "CREATE EXTENSION pg_stat_statements SCHEMA extensions;",
+    ),
+}
 _HINTS = {
     "0A000": "this server does not offer it",
-    "55000": PRELOAD,
     "55P03": "something holds a lock on the catalogs; the next snapshot tries again",
     "57014": "the server is busy or its catalogs are large; the next snapshot tries again",
 }
 
 
-def grant(facts: Facts) -> str:
+def grant(facts: Facts, privilege: str = "pg_monitor") -> str:
     """The statement that lets the connected role see what it must."""
-    return one_line(f"GRANT pg_monitor TO {quote_identifier(facts.role)};")
+    statement = f"GRANT {privilege} TO {quote_identifier(facts.role)};"
+    service = _SERVICES.get(facts.provider)
+    return one_line(f"{statement} -- {facts.provider}: as a member of {service.admin}" if service else statement)
+
+
+def preload(facts: Facts) -> str:
+    """What has the server load pg_stat_statements."""
+    service = _SERVICES.get(facts.provider)
+    return f"on {facts.provider}: {service.preload}" if service else PRELOAD
+
+
+def create(facts: Facts) -> str:
+    """What makes pg_stat_statements an extension of this database."""
+    service = _SERVICES.get(facts.provider)
+    return f"on {facts.provider}: {service.create}" if service and service.create != CREATE else CREATE
+
+
+def settings(facts: Facts, values: dict[str, str]) -> str:
+    """What gives these settings these values, without a restart."""
+    if service := _SERVICES.get(facts.provider):
+        wanted = ", ".join(f"{name} = {value}" for name, value in values.items())
+        return f"on {facts.provider}: set {wanted} in {service.place}"
+    return (
+        " ".join(f"ALTER SYSTEM SET {name} = {value};" for name, value in values.items()) + " SELECT pg_reload_conf();"
+    )
 
 
 def failed(collector: str, error: DatabaseError, facts: Facts) -> CollectorError:
     """`error`, as the snapshot tells it."""
-    hint = _permit(collector, facts) if error.sqlstate == "42501" else _HINTS.get(error.sqlstate, error.hint)
+    special = {"42501": _permit, "55000": _load}.get(error.sqlstate)
+    hint = special(collector, facts) if special else _HINTS.get(error.sqlstate, error.hint)
     return CollectorError(collector, error.message, hint)
 
 
@@ -34,6 +110,11 @@ def unprivileged(facts: Facts) -> CollectorError:
         f"role {who} is not a member of pg_monitor: other roles' queries, states and times, and replication, are hidden"
     )
     return CollectorError("activity", error, grant(facts))
+
+
+def _load(_collector: str, facts: Facts) -> str:
+    """What 55000 calls for: what is read is in shared memory, and its library is not loaded."""
+    return preload(facts)
 
 
 def _permit(collector: str, facts: Facts) -> str:

@@ -25,6 +25,7 @@ from pgdoctor_lib.config.passfile import remember_passwords
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.passwords import with_password
+from pgdoctor_lib.postgres.refusals import remedy
 from pgdoctor_lib.postgres.resolve import addresses
 from pgdoctor_lib.postgres.session import SENSELESS, Connection, Console, Session, senseless, told
 from pgdoctor_lib.secret import one_line
@@ -44,8 +45,6 @@ os.unsetenv("PGSERVICE")
 _FROM_SERVER = re.compile(r"(?:^|failed: )\w+:  ", re.MULTILINE)  # the severity, in whatever language
 
 _CONSOLE = re.compile(r"([0-9][\w.]{0,30})/bouncer", re.ASCII)  # what it says for a server's version
-_NOT_ALLOWED = "not allowed"  # PgBouncer's word to who is no user of the console
-_ALLOW = "name the user in stats_users in pgbouncer.ini, and RELOAD"
 
 
 class _Metered:
@@ -176,8 +175,7 @@ def _connect_host(dsn: Dsn, host: Host, wanted: str, limit_s: float, until: floa
         except psycopg2.Error as error:
             failure = told(error)
             if _FROM_SERVER.search(str(error)):
-                hint = _ALLOW if failure.message == _NOT_ALLOWED else ""
-                failure = _Refused(failure.message, hint=hint, sqlstate=failure.sqlstate)
+                failure = _Refused(failure.message, hint=remedy(failure.message, dsn), sqlstate=failure.sqlstate)
         except SENSELESS:
             failure = senseless()
         except DeadlineExceeded:

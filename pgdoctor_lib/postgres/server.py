@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from pgdoctor_lib.errors import UnsupportedServer
 
 OLDEST = 120000
-FACTS_COLUMNS = 9
+FACTS_COLUMNS = 11
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
-FACTS_SQL = """SELECT /* pgdoctor:facts */
+# The role (or, of Aurora, the function) that only this service's servers have. The first that is there counts.
+_SIGNS = {
+    "aurora_version": "Amazon Aurora",
+    "rds_superuser": "Amazon RDS",
+    "cloudsqlsuperuser": "Google Cloud SQL",
+    "azure_pg_admin": "Azure Database for PostgreSQL",
+    "neon_superuser": "Neon",
+    "supabase_admin": "Supabase",
+}
+
+FACTS_SQL = f"""SELECT /* pgdoctor:facts */
        current_setting('server_version_num'),
        split_part(current_setting('server_version'), ' ', 1),
        current_setting('server_encoding'),
@@ -19,6 +29,9 @@ FACTS_SQL = """SELECT /* pgdoctor:facts */
        current_user,
        pg_has_role(r.oid, 'pg_monitor', 'USAGE'),
        current_setting('pg_stat_statements.max', true) IS NOT NULL,
+       r.rolsuper,
+       concat_ws(' ', (SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname = ANY ('{{{",".join(_SIGNS)}}}')),
+                 to_regproc('pg_catalog.aurora_version')),
        (SELECT json_object_agg(extname, json_build_array(extversion, nspname))
           FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace)::text
   FROM pg_roles r WHERE rolname = current_user"""
@@ -55,7 +68,10 @@ class Kind:
 
 @dataclass(frozen=True)
 class Facts:
-    """One server and database as the connected role sees them. `version_num`: 150018 for 15.18."""
+    """One server and database as the connected role sees them. `version_num`: 150018 for 15.18.
+
+    `provider`: the managed service that runs the server, such as "Amazon RDS"; "" where nothing tells of one.
+    """
 
     version_num: int
     version: str
@@ -66,6 +82,8 @@ class Facts:
     has_pg_monitor: bool
     pg_stat_statements_loaded: bool
     extensions: dict[str, Extension]
+    is_superuser: bool = False
+    provider: str = ""
 
     @property
     def major(self) -> int:
@@ -84,7 +102,8 @@ class Facts:
 
 def parse_facts(row: tuple[str | None, ...]) -> Facts:
     """`Facts` from the one row of `FACTS_SQL`."""
-    number, version, encoding, recovery, db_name, role, monitor, loaded, extensions = (v or "" for v in row)
+    texts = (value or "" for value in row)
+    number, version, encoding, recovery, db_name, role, monitor, loaded, superuser, signs, extensions = texts
     return Facts(
         version_num=int(number),
         version=f"PostgreSQL {version}",
@@ -95,6 +114,8 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
         has_pg_monitor=monitor == "t",
         pg_stat_statements_loaded=loaded == "t",
         extensions={n: _extension(*told) for n, told in json.loads(extensions or "{}").items()},
+        is_superuser=superuser == "t",
+        provider=next((name for sign, name in _SIGNS.items() if sign in signs.split()), ""),
     )
 
 

@@ -172,7 +172,7 @@ def test_config_test_says_what_works_and_what_does_not(
     multi({"good": {"dsn": db.dsn}, "down": {"dsn": db.server.dsn(db.name, db.role, wrong)}})
     done = cli.run("config", "test")
     assert done.returncode == 1
-    assert [line[:2] for line in done.stdout.splitlines()] == ["✓ ", "✓ ", "✗ ", "✓ "]
+    assert [line[:2] for line in done.stdout.splitlines()] == ["✓ ", "✓ ", "! ", "✗ ", "✓ "]
     assert f'down: password authentication failed for user "{db.role}"' in done.stdout
     assert wrong not in done.stdout + done.stderr
     assert all(request.method == "GET" for request in endpoint.requests), "nothing is uploaded"

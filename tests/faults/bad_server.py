@@ -20,7 +20,8 @@ PASSWORD = "CANARY.pw~x9"
 MODES = ("values", "values", "shape", "messages", "errors", "auth", "copy", "flood", "silence", "mixed")
 _VERSIONS = ("16.3", "18.1", "12.0", "9.6.1", "99.99", "x", "", "16\n\x1b[31m", "1" * 5000, "-1", "16.3 (Odd \u202e)")
 _BEGIN = [b"x"] * 8 + [b"4711"]
-_FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b'{"pg_stat_statements": ["1.10", "public"]}']
+_FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b"f", b""]
+_FACTS.append(b'{"pg_stat_statements": ["1.10", "public"]}')
 _SECTION = b'1 {"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
 _CLOCK = b"1795000000000.5"
 _TOP = b"1 " + b"\x1e".join(
