@@ -108,7 +108,8 @@ class Onlooker:
             if time.monotonic() >= until:
                 return held
         try:
-            self._pool = self._pool or ThreadPool(1)
+            if self._pool is None:  # one that has nothing to do is false
+                self._pool = ThreadPool(1)
             self._job = job = self._pool.spawn(self._look, places, pid)
         except RuntimeError:  # no thread can be started
             return held

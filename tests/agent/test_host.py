@@ -201,6 +201,20 @@ def test_two_servers_at_once_take_turns() -> None:
     assert [job.value["disks"][0]["mountpoint"] for job in jobs] == ["/"] * 20
 
 
+def test_one_thread_for_all_cycles() -> None:
+    threads = set()
+
+    def statvfs(path: str) -> os.statvfs_result:
+        threads.add(threading.get_native_id())
+        return os.statvfs(path)
+
+    onlooker = Onlooker(statvfs)
+    for _ in range(5):
+        assert onlooker.look([("data", "", "/")], None, 20.0)["disks"]
+        gevent.sleep(0)  # the pool learns that its job is done
+    assert len(threads) == 1
+
+
 def test_a_process_ends_while_a_file_system_hangs() -> None:
     program = (
         "import threading; from pgdoctor_lib.agent.host import Onlooker; never = threading.Event()\n"
