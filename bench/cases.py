@@ -128,7 +128,8 @@ def made(case: Case, major: int) -> Iterator[Place]:
 def _fill(place: Place, server: Server) -> None:
     first, *others = place.names
     server.create_role(ROLE, place.password)
-    server.sql("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")  # not to be discovered
+    if place.case.discovers:
+        server.sql("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")  # it is none of the case's databases
     server.sql(f"CREATE DATABASE {first}")
     server.sql("CREATE EXTENSION pg_stat_statements", dbname=first)
     with closing(server.connect(first)) as connection, connection.cursor() as cursor:
