@@ -6,7 +6,6 @@ keyword DSN or JSON. `one_line` also neutralises what a terminal or a log reader
 """
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +21,8 @@ _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):([^\s@]*)@")
 _KEY_PASSWORD = re.compile(r"(?i)\b(password|sslpassword|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)")
 _JSON_PASSWORD = re.compile(r'(?i)("(?:password|passwd|pwd|token|secret)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 _BEARER = re.compile(r"(?i)\b(bearer\s+|authorization: basic\s+)[!-~]+")
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})  # Python's own module keeps a table of 2,231 names
+_HTML_QUOTED = {**_HTML, **str.maketrans({'"': "&quot;", "'": "&#x27;"})}
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
@@ -118,7 +119,7 @@ def _forms(value: str) -> Iterator[str]:
         ascii(octets)[1:],
     ):
         yield from (text[1:-1], json.dumps(text[1:-1], ensure_ascii=False)[1:-1])
-    yield from (html.escape(value), html.escape(value, quote=False), value.replace("'", "''"))
+    yield from (value.translate(_HTML_QUOTED), value.translate(_HTML), value.replace("'", "''"))
     yield value.replace("\\", "\\\\").replace("'", "\\'")
     yield from _base64_cores(octets)
 
