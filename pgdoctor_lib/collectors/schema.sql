@@ -12,6 +12,10 @@
 --
 -- To print an expression locks its table: so they are not looked at. A constraint and its index are one object. What is
 -- internal, or a clone of a parent's trigger or constraint, is left out.
+-- A catalog that no ANALYZE has seen has the statistics of an empty database, by which next to nothing is above oid 16384:
+-- what is then joined row by row takes the square of the time. Of a CASE or a boolean column half is expected, and
+-- an IN below IS TRUE, as NOT IN, is looked up in a hash table, whatever is expected: hence these.
+-- schema.total.sql begins with the same CTEs, which are computed once for both.
 -- hashtextextended() is what hash partitions go by: releases do not change it. md5() may be refused by the platform.
 WITH extended AS MATERIALIZED (
     SELECT d.classid, d.objid
@@ -23,24 +27,24 @@ WITH extended AS MATERIALIZED (
      WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ), relation AS MATERIALIZED (
     SELECT c.oid, n.nspname, c.relname::text, c.relkind, c.relpersistence, c.reloptions, c.relrowsecurity,
-           c.relforcerowsecurity, c.relreplident, c.relam, c.relispartition
+           c.relforcerowsecurity, c.relreplident, c.relispartition, m.amname,
+           c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AS has_columns
       FROM pg_class c
       JOIN namespace n ON n.oid = c.relnamespace
-     WHERE c.oid >= 16384
-       AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'i', 'I', 'S')
-       AND c.relpersistence <> 't'
-       AND NOT EXISTS (SELECT FROM extended WHERE classid = 'pg_class'::regclass AND objid = c.oid)
+      LEFT JOIN pg_am m ON m.oid = c.relam
+     WHERE CASE WHEN c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c', 'i', 'I', 'S') THEN c.relpersistence <> 't' END
+       AND c.oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_class'::regclass)
 ), attribute AS MATERIALIZED (
     SELECT o.attrelid,
            array_agg(o.name) AS names,
-           string_agg(o.facts::text, ' ') FILTER (WHERE NOT o.attisdropped) AS facts
+           string_agg(o.facts, ' ') FILTER (WHERE NOT o.attisdropped) AS facts
       FROM (SELECT a.attrelid, a.attisdropped, hashtextextended(a.attname::text COLLATE "C", 0) AS name,
-                   hashtextextended(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), l.collname, a.attnotnull,
-                                              a.atthasdef, a.attidentity, a.attgenerated) COLLATE "C", 0) AS facts
+                   concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), l.collname, a.attnotnull, a.atthasdef,
+                             a.attidentity, a.attgenerated) AS facts
               FROM pg_attribute a
-              JOIN relation r ON r.oid = a.attrelid AND r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
               LEFT JOIN pg_collation l ON l.oid = a.attcollation
              WHERE a.attnum > 0
+               AND (a.attrelid IN (SELECT r.oid FROM relation r WHERE r.has_columns)) IS TRUE
              ORDER BY a.attrelid, a.attnum) o
      GROUP BY o.attrelid
 ), inherited AS MATERIALIZED (
@@ -61,39 +65,45 @@ WITH extended AS MATERIALIZED (
       LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
       LEFT JOIN pg_namespace pn ON pn.oid = p.pronamespace
      GROUP BY w.ev_class
-), key AS MATERIALIZED (
-    SELECT i.indexrelid,
-           string_agg(concat_ws('.', coalesce(a.names[k.attnum]::text, ''), o.opcname, l.collname), ',' ORDER BY k.n) AS facts
-      FROM pg_index i
-      JOIN attribute a ON a.attrelid = i.indrelid
-     CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY k (attnum, class, coll, n)
+), sorted AS MATERIALIZED (
+    SELECT d.indclass, d.indcollation, string_agg(concat_ws('.', o.opcname, l.collname), ',' ORDER BY k.n) AS facts
+      FROM (SELECT DISTINCT indclass, indcollation FROM pg_index) d
+     CROSS JOIN LATERAL unnest(d.indclass::oid[], d.indcollation::oid[]) WITH ORDINALITY k (class, coll, n)
       LEFT JOIN pg_opclass o ON o.oid = k.class
       LEFT JOIN pg_collation l ON l.oid = k.coll
-     GROUP BY i.indexrelid
+     GROUP BY d.indclass, d.indcollation
 ), keyed AS MATERIALIZED (
     SELECT i.indexrelid, r.nspname, r.relname, owner.relname AS owner, inherited.parents,
-           concat_ws(' ', r.relkind, m.amname, i.indisunique, i.indnkeyatts, i.indoption, r.reloptions,
+           concat_ws(' ', r.relkind, r.amname, i.indisunique, i.indnkeyatts, i.indoption, r.reloptions,
                      i.indnullsnotdistinct,                                                   -- [pg >= 15]
 -- [pg < 15]                     false,
-                     i.indexprs IS NOT NULL, i.indpred IS NOT NULL, key.facts) AS facts
+                     i.indexprs IS NOT NULL, i.indpred IS NOT NULL, s.facts,
+                     CASE i.indnatts WHEN 1 THEN a.names[i.indkey[0]]::text
+                          ELSE (SELECT string_agg(coalesce(a.names[k.attnum]::text, ''), ',' ORDER BY k.n)
+                                  FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, n))
+                     END) AS facts
       FROM pg_index i
       JOIN relation r ON r.oid = i.indexrelid
       JOIN relation owner ON owner.oid = i.indrelid
-      JOIN pg_am m ON m.oid = r.relam
-      JOIN key ON key.indexrelid = i.indexrelid
+      LEFT JOIN attribute a ON a.attrelid = i.indrelid
+      LEFT JOIN sorted s ON s.indclass = i.indclass AND s.indcollation = i.indcollation
       LEFT JOIN inherited ON inherited.inhrelid = i.indexrelid
 ), constrained AS MATERIALIZED (
-    SELECT c.conname, c.conrelid, c.contypid, c.contype, c.conparentid, c.conindid,
+    SELECT c.conname, c.conrelid, c.contypid, c.conparentid = 0 AS is_own,
+           CASE WHEN c.contype IN ('p', 'u', 'x') THEN c.conindid END AS index,
            concat_ws(' ', c.contype, c.condeferrable, c.condeferred, c.convalidated, c.connoinherit,
-                     (SELECT string_agg(a.names[k.attnum]::text, ',' ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k (attnum, n)),
+                     CASE cardinality(c.conkey) WHEN 1 THEN a.names[c.conkey[1]]::text
+                          ELSE (SELECT string_agg(a.names[k.attnum]::text, ',' ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k (attnum, n))
+                     END,
                      f.nspname, f.relname, c.confupdtype, c.confdeltype, c.confmatchtype,
-                     (SELECT string_agg(fa.names[k.attnum]::text, ',' ORDER BY k.n) FROM unnest(c.confkey) WITH ORDINALITY k (attnum, n))) AS facts
+                     CASE coalesce(cardinality(c.confkey), 0) WHEN 0 THEN NULL WHEN 1 THEN fa.names[c.confkey[1]]::text
+                          ELSE (SELECT string_agg(fa.names[k.attnum]::text, ',' ORDER BY k.n) FROM unnest(c.confkey) WITH ORDINALITY k (attnum, n))
+                     END) AS facts
       FROM pg_constraint c
       LEFT JOIN attribute a ON a.attrelid = c.conrelid
       LEFT JOIN relation f ON f.oid = c.confrelid
       LEFT JOIN attribute fa ON fa.attrelid = c.confrelid
-     WHERE c.oid >= 16384
-       AND c.contype IN ('c', 'f', 'p', 'u', 'x')
+     WHERE CASE WHEN c.oid >= 16384 THEN c.contype IN ('c', 'f', 'p', 'u', 'x') END
 ), checked AS MATERIALIZED (
     SELECT c.contypid, string_agg(concat_ws(' ', c.conname, c.facts), ',' ORDER BY c.conname) AS facts
       FROM constrained c
@@ -104,15 +114,18 @@ WITH extended AS MATERIALIZED (
                           WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'composite type' END,
            r.nspname, r.relname, NULL::text,
            concat_ws(' ', r.relpersistence, r.reloptions, r.relrowsecurity, r.relforcerowsecurity, r.relreplident,
-                     p.partstrat, (SELECT string_agg(coalesce(a.names[k.attnum]::text, ''), ',' ORDER BY k.n)
-                                     FROM unnest(p.partattrs::int2[]) WITH ORDINALITY k (attnum, n)),
+                     p.partstrat,
+                     CASE WHEN r.relkind = 'p'
+                          THEN (SELECT string_agg(coalesce(a.names[k.attnum]::text, ''), ',' ORDER BY k.n)
+                                  FROM unnest(p.partattrs::int2[]) WITH ORDINALITY k (attnum, n))
+                     END,
                      i.parents, CASE WHEN r.relispartition THEN (SELECT pg_get_expr(relpartbound, 0) FROM pg_class WHERE oid = r.oid) END, a.facts, u.names)
       FROM relation r
       LEFT JOIN attribute a ON a.attrelid = r.oid
       LEFT JOIN inherited i ON i.inhrelid = r.oid
       LEFT JOIN pg_partitioned_table p ON p.partrelid = r.oid
       LEFT JOIN used u ON u.oid = r.oid
-     WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+     WHERE r.has_columns
     UNION ALL
     SELECT 'sequence', r.nspname, r.relname, NULL,
            concat_ws(' ', r.relpersistence, format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle)
@@ -121,13 +134,13 @@ WITH extended AS MATERIALIZED (
     UNION ALL
     SELECT 'index', k.nspname, k.relname, k.owner, concat_ws(' ', k.parents, k.facts)
       FROM keyed k
-     WHERE NOT EXISTS (SELECT FROM constrained c WHERE c.conindid = k.indexrelid AND c.contype IN ('p', 'u', 'x'))
+     WHERE NOT EXISTS (SELECT FROM constrained c WHERE c.index = k.indexrelid)
     UNION ALL
     SELECT 'constraint', r.nspname, c.conname::text, r.relname, concat_ws(' ', c.facts, k.facts)
       FROM constrained c
       JOIN relation r ON r.oid = c.conrelid
-      LEFT JOIN keyed k ON k.indexrelid = c.conindid AND c.contype IN ('p', 'u', 'x')
-     WHERE c.conparentid = 0
+      LEFT JOIN keyed k ON k.indexrelid = c.index
+     WHERE c.is_own
     UNION ALL
     SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
            n.nspname, format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)), NULL,
@@ -136,8 +149,8 @@ WITH extended AS MATERIALIZED (
       FROM pg_proc p
       JOIN namespace n ON n.oid = p.pronamespace
       JOIN pg_language l ON l.oid = p.prolang
-     WHERE p.oid >= 16384
-       AND NOT EXISTS (SELECT FROM extended WHERE classid = 'pg_proc'::regclass AND objid = p.oid)
+     WHERE CASE WHEN p.oid >= 16384 THEN true END
+       AND p.oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_proc'::regclass)
        AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid AND t.typtype IN ('r', 'm')
                         WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i'
                           AND d.refclassid = 'pg_type'::regclass)
@@ -151,11 +164,9 @@ WITH extended AS MATERIALIZED (
       JOIN namespace n ON n.oid = t.typnamespace
       LEFT JOIN pg_range g ON g.rngtypid = t.oid
       LEFT JOIN checked c ON c.contypid = t.oid
-     WHERE t.oid >= 16384
-       AND t.typrelid = 0
-       AND t.typtype <> 'm'
-       AND NOT (t.typelem <> 0 AND EXISTS (SELECT FROM pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid))
-       AND NOT EXISTS (SELECT FROM extended WHERE classid = 'pg_type'::regclass AND objid = t.oid)
+     WHERE CASE WHEN t.oid >= 16384 AND t.typrelid = 0 THEN t.typtype <> 'm' END
+       AND t.typinput <> 'array_in'::regproc
+       AND t.oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_type'::regclass)
     UNION ALL
     SELECT 'trigger', r.nspname, t.tgname::text, r.relname,
            concat_ws(' ', t.tgtype, t.tgenabled, t.tgdeferrable, t.tginitdeferred, n.nspname, p.proname, t.tgqual IS NOT NULL,
@@ -181,7 +192,7 @@ WITH extended AS MATERIALIZED (
     UNION ALL
     SELECT 'schema', n.nspname, n.nspname::text, NULL, ''
       FROM namespace n
-     WHERE NOT EXISTS (SELECT FROM extended WHERE classid = 'pg_namespace'::regclass AND objid = n.oid)
+     WHERE n.oid NOT IN (SELECT objid FROM extended WHERE classid = 'pg_namespace'::regclass)
 ), hashed AS MATERIALIZED (
     SELECT o.kind, o.schemaname, o.name, o.relname,
            hashtextextended(concat_ws(' ', o.kind, o.schemaname, o.relname, o.name, o.facts) COLLATE "C", 0) AS hash
