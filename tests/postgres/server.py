@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -40,6 +41,12 @@ local all,replication postgres trust
 host all,replication postgres 127.0.0.1/32 trust
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
+"""
+# A running server's files but its WAL, which is streamed. They may vanish under cp: the WAL tells what became of them.
+_COPY = """
+mkdir -m 700 "$1" "$1"/pg_wal
+cp -a $(ls -d "$0"/* | grep -v -e /pg_wal$ -e /postmaster) "$1"
+rm -rf "$1"/pg_replslot/*
 """
 
 
@@ -68,7 +75,7 @@ class Server:
     def create(cls, major: int, programs: str, **settings: object) -> "Server":
         """Make a cluster and start it, with `settings` in force until the first `restart`."""
         server = cls(major, programs, _new_folder(major))
-        server._program("initdb", "-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync")
+        _run(["cp", "-a", str(_initialised(major, programs)), str(server.data)])
         server._append("postgresql.conf", f"{_SETTINGS}unix_socket_directories = '{server.socket_dir}'\n")
         (server.data / "pg_hba.conf").write_text(_HBA)
         cls.alive.append(server)
@@ -83,16 +90,7 @@ class Server:
         slot = server._slot
         primary.sql("SELECT pg_create_physical_replication_slot(%s, true)", (slot,))
         with primary._backup():
-            # Files may vanish under cp: the WAL tells what became of them.
-            _run(
-                [
-                    "sh",
-                    "-c",
-                    'cp -a "$0" "$1"; rm -rf "$1"/postmaster.* "$1"/pg_replslot/*',
-                    str(primary.data),
-                    str(server.data),
-                ]
-            )
+            _run(["sh", "-c", _COPY, str(primary.data), str(server.data)])
         source = f"host={primary.socket_dir} port={primary.port} user=postgres"
         server._append("backup_label", primary._label)
         server._append(
@@ -348,6 +346,15 @@ def _new_folder(major: int) -> Path:
     for each in (_ROOT, folder):
         each.mkdir(mode=0o700, exist_ok=True)
         shutil.chown(each, *_owner())
+    return folder
+
+
+@cache
+def _initialised(major: int, programs: str) -> Path:
+    """What initdb makes, to be copied: its clusters share their system identifier."""
+    folder = _new_folder(major) / "data"
+    options = ("-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync")
+    _run([f"{programs}/initdb", "-D", str(folder), *options])
     return folder
 
 
