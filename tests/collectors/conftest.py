@@ -10,10 +10,11 @@ from psycogreen.gevent import gevent_wait_callback
 from psycopg2.extensions import set_wait_callback
 
 from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.registry import Asked
 from pgdoctor_lib.collectors.run import Collecting, Routine
-from pgdoctor_lib.collectors.run import collect as collect_from
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import Collected
 from tests.postgres.server import Database, Server
 
@@ -42,6 +43,21 @@ class Document:
 Collect = Callable[..., Document]
 
 
+class Only(Memory):
+    """Of the sections, these alone are due."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self._names = names
+
+    def is_due(self, part: Asked, facts: Facts, now: float) -> bool:
+        return part.name in self._names and super().is_due(part, facts, now)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "collects(*names): the sections that `collect` is for, beside queries; else all")
+
+
 @pytest.fixture(autouse=True)
 def cooperative_psycopg2() -> Iterator[None]:
     """The wait that deadlines can end; taken away again for the other tests."""
@@ -51,11 +67,18 @@ def cooperative_psycopg2() -> Iterator[None]:
 
 
 @pytest.fixture
-def collect() -> Collect:
-    """`collect(dsn, limit=20, query_text="masked")`: a `Document`."""
+def collect(request: pytest.FixtureRequest) -> Collect:
+    """`collect(dsn, limit=20, query_text="masked")`: a `Document`, of what the test's mark `collects` names.
 
-    def run(dsn: str, limit: int = 20, query_text: QueryText = "masked") -> Document:
-        return _document(collect_from(Dsn.parse(dsn, {}), limit, query_text=query_text))
+    Without that mark, and with `whole=True`, of everything: seven times as dear.
+    """
+    mark = request.node.get_closest_marker("collects")
+
+    def run(dsn: str, limit: int = 20, query_text: QueryText = "masked", *, whole: bool = False) -> Document:
+        collecting = Collecting(Dsn.parse(dsn, {}), limit, query_text)
+        if mark and not whole:
+            collecting._memory = collecting._server = Only(mark.args)
+        return _document(collecting.once())
 
     return run
 

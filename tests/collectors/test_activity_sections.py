@@ -13,6 +13,8 @@ from tests.collectors.conftest import Collect, Document
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
+OURS = ("activity", "locks", "horizon", "prepared", "progress")
+pytestmark = pytest.mark.collects(*OURS)
 HOSTILE = 'it\'s "%s" $1 \\ \n<b>é😀\u202e'
 QUOTED = '"' + HOSTILE.replace('"', '""') + '"'
 SLOW = (  # an index on it is built when nobody holds the advisory lock 7

@@ -17,6 +17,7 @@ from tests.waiting import wait_for
 
 WIDE = "INSERT INTO t SELECT g, repeat(md5(g::text), 30) FROM generate_series(1, 4000) g"  # about 4 MB
 OURS = {"checkpointer", "bgwriter", "io", "slru", "tablespaces", "paths"}
+pytestmark = pytest.mark.collects(*OURS)
 SLRUS = {
     "commit_timestamp", "multixact_member", "multixact_offset", "notify",
     "serializable", "subtransaction", "transaction", "other",

@@ -21,6 +21,7 @@ from tests.waiting import wait_for
 
 OURS = {"replication", "slots", "subscriptions", "publications", "conflicts", "wal", "archiver", "wal_receiver"}
 STANDBY_ONLY = ("conflicts", "conflicts.total", "wal_receiver")
+pytestmark = pytest.mark.collects(*OURS)
 RECORDED = Path(__file__).with_name("columns")
 MB = 1024 * 1024
 TRANSACTIONS = "DO $$BEGIN FOR i IN 1..20 LOOP CREATE TEMP TABLE x (); DROP TABLE x; COMMIT; END LOOP; END$$"
@@ -299,7 +300,7 @@ def test_subscriptions(primary: Server, collect: Collect) -> None:
     total = found.sections["subscriptions"]["total"]
     assert (total["count"], total["enabled_count"]) == (3, 3)
     assert (total["table_count"], total["not_ready_count"]) == (3, 1)
-    assert "hunter2" not in found.text
+    assert "hunter2" not in collect(target.dsn, whole=True).text
 
     found = collect(other.dsn)
     assert {row["subname"] for row in found.sections["subscriptions"]["rows"]} == {"idle", "good"}

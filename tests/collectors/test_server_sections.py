@@ -14,6 +14,8 @@ from tests.collectors.conftest import Collect, Document
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
+OURS = ("server", "settings", "extensions", "databases", "database_sizes", "autovacuum", "autovacuum_queue")
+pytestmark = pytest.mark.collects(*OURS)
 MakeServer = Callable[..., Server]
 
 

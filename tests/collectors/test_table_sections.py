@@ -10,6 +10,8 @@ from tests.collectors.conftest import Collect, Document
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
+OURS = ("tables", "table_sizes", "indexes", "sequences", "constraints", "columns")
+pytestmark = pytest.mark.collects(*OURS, "database")
 TREE = """
 CREATE TABLE tree (id int, x text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
 CREATE INDEX tree_x ON tree (x);
@@ -119,7 +121,7 @@ def test_what_ddl_holds_is_marked_and_not_waited_for(database: Database, collect
     holder.autocommit = False
     with holder.cursor() as cursor:
         cursor.execute("ALTER TABLE held ADD y int; ALTER SEQUENCE held_id_seq RESTART WITH 7")
-        found = collect(database.dsn)
+        found = collect(database.dsn, whole=True)
         cursor.execute("ALTER TABLE free ADD y int")  # nothing of ours stands in its way
     holder.rollback()
     assert found.errors == {}
@@ -149,7 +151,7 @@ def test_ddl_that_waits_and_an_index_that_is_held(database: Database, collect: C
     waiting.start()
     asked = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'read'::regclass"
     wait_for(lambda: database.sql(asked), "nobody waits")
-    found = collect(database.dsn)
+    found = collect(database.dsn, whole=True)
     reader.rollback()
     holder.rollback()
     waiting.join()
@@ -287,7 +289,7 @@ SELECT setval('wide', 1073741823), setval('below', -40);
 def test_sequences_and_how_far_they_are(database: Database, collect: Collect) -> None:
     database.sql(SEQUENCES)
     database.sql(f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{database.role}"')
-    found = collect(database.dsn)
+    found = collect(database.dsn, whole=True)
     assert found.errors == {}
     used = rows(found, "sequences", "sequencename", "used_percent")
     expected = {"t_id_seq": 90, "small_id_seq": 90, "below": 60, "round": 50, "wide": 50, "down": 25, "t_big_seq": 0}
@@ -309,7 +311,7 @@ def test_sequences_that_the_role_may_not_read(database: Database, collect: Colle
     database.sql("CREATE TABLE t (id serial PRIMARY KEY); CREATE TABLE u (id serial PRIMARY KEY)")
     database.sql("SELECT setval('t_id_seq', 2000000000), setval('u_id_seq', 5)")
     database.sql(f'GRANT SELECT ON u_id_seq TO "{database.role}"')
-    found = collect(database.dsn)
+    found = collect(database.dsn, whole=True)
     assert found.errors == {}
     assert rows(found, "sequences", "sequencename", "last_value") == {"t_id_seq": None, "u_id_seq": 5}
     assert rows(found, "sequences", "sequencename", "readable") == {"t_id_seq": False, "u_id_seq": True}
@@ -355,9 +357,8 @@ def test_a_standby_without_files_of_unlogged_sequences(newest_server: Server, st
     database.sql(f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{database.role}"')
     follower = standby(newest_server)
     found = collect(follower.dsn(database.name, database.role, database.password))
-    sections = {"tables", "table_sizes", "indexes", "sequences", "constraints", "columns"}
-    assert sections - set(found.sections) == set()
-    assert not sections & set(found.errors)
+    assert set(OURS) - set(found.sections) == set()
+    assert not set(OURS) & set(found.errors)
     assert rows(found, "sequences", "sequencename", "last_value") == {"u_id_seq": 7}
     follower.stop("immediate")
     database.drop()
@@ -398,7 +399,7 @@ ALTER TABLE half DISABLE TRIGGER ALL;
 def test_constraints(database: Database, collect: Collect) -> None:
     database.sql(CONSTRAINTS)
     found = wait_for(lambda: _with_deleted(collect(database.dsn)), "the deleted rows have not arrived")
-    assert found.errors == {}
+    assert collect(database.dsn, whole=True).errors == {}
     indexed = rows(found, "constraints", "conname", "is_indexed")
     unindexed = ["behind_fk", "empty_fk", "half_fk", "plain_fk", "split_fk", "summary_fk"]
     assert sorted(name for name, is_indexed in indexed.items() if is_indexed is False) == unindexed
@@ -452,7 +453,7 @@ def test_columns_near_their_end(database: Database, collect: Collect) -> None:
     database.sql(COLUMNS)
     database.sql(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{database.role}"')
     database.sql(f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{database.role}"')
-    found = collect(database.dsn)
+    found = collect(database.dsn, whole=True)
     assert found.errors == {}
     got = [(row["relname"], row["attname"], row["used_percent"]) for row in found.sections["columns"]["rows"]]
     assert got == [
@@ -488,7 +489,7 @@ def test_a_role_with_no_privilege_at_all(database: Database, collect: Collect) -
         found = collect(database.server.dsn(database.name, name, "secret"))
     finally:
         database.server.sql(f'DROP ROLE "{name}"')
-    for section in ("tables", "table_sizes", "indexes", "sequences", "constraints", "columns"):
+    for section in OURS:
         assert section not in found.errors
         assert found.sections[section]["total"]["count"] > 0
     assert (

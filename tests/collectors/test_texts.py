@@ -37,6 +37,7 @@ MASKED = {
 }  # fmt: skip
 
 
+@pytest.mark.collects("activity")
 @pytest.mark.parametrize(("statement", "shown"), MASKED.items())
 def test_constants_do_not_leave_the_server(
     database: Database, collect: Collect, statement: str, shown: str | None
@@ -86,6 +87,7 @@ def test_passwords_in_utility_statements_leave_in_no_mode(
     assert (collect(database.dsn, 200, "full").query("ALTER SUBSCRIPTION s CONNECTION")["calls"]) == 1
 
 
+@pytest.mark.collects("activity")
 def test_full_shows_texts_as_they_are(database: Database, collect: Collect) -> None:
     statement = "SELECT 'shown', 4711 /* as it is */ FROM pg_class WHERE relname = $x$shown$x$"
     connection = database.server.connect(database.name)
@@ -121,6 +123,7 @@ def test_a_text_that_the_server_cut_in_a_constant(make_server, watch: Callable[.
     session.close()
 
 
+@pytest.mark.collects("locks")
 def test_who_waits_and_who_blocks(database: Database, collect: Collect) -> None:
     database.sql("CREATE TABLE t (id int PRIMARY KEY, x text); INSERT INTO t VALUES (9001, 'x')")
     holder, waiter = (psycopg2.connect(database.server.dsn(database.name)) for _ in range(2))

@@ -14,6 +14,7 @@ from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
 SECTIONS = ("functions", "statistics", "bloat", "vacuum", "schema")
+pytestmark = pytest.mark.collects(*SECTIONS)
 
 
 @pytest.mark.parametrize("name", ["vacuum", "statistics", "bloat"])
