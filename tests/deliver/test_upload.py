@@ -1,8 +1,10 @@
 """Delivery to real endpoints: what is sent, what is retried, where the token goes."""
 
+import gc
 import gzip
 import json
 import socket
+import ssl
 import threading
 from pathlib import Path
 
@@ -426,6 +428,38 @@ def test_many_at_once_over_a_bounded_number_of_connections(endpoint: Endpoint) -
     assert len(receipts) == 60
     assert len({request.headers["Idempotency-Key"] for request in endpoint.requests}) == 60
     assert len({request.connection for request in endpoint.requests}) <= 16
+
+
+def test_many_tls_connections_share_the_cas(tls_endpoint: Endpoint) -> None:
+    def contexts() -> int:
+        return sum(isinstance(each, ssl.SSLContext) for each in gc.get_objects())
+
+    deliver, before = Delivery(tls_endpoint.url, tls_endpoint.ca_file), contexts()
+    tls_endpoint.default = Answer(wait_s=0.2)
+    threads = [threading.Thread(target=lambda: deliver.uploader.post(parcel())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({request.connection for request in tls_endpoint.requests}) > 1
+    assert contexts() - before == 1
+
+
+def test_a_new_bundle_counts_from_the_next_connection_on(
+    tls_endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    bundle.write_text("nothing of the kind")
+    deliver = Delivery(tls_endpoint.url)
+    for _ in range(5):  # of four attempts each: none of the 16 connections is lost by them
+        assert deliver.failure(Retryable).startswith("TLS failed: no certificate")
+    bundle.write_bytes(Path(tls_endpoint.ca_file).read_bytes())
+    assert deliver().id == "abc123"
+    tls_endpoint.down()  # its connections end with it
+    bundle.write_text("nothing of the kind")
+    tls_endpoint.up()
+    assert deliver.failure(Retryable).startswith("TLS failed: no certificate")
 
 
 def test_a_first_burst_refused_for_its_compression_is_sent_plain(endpoint: Endpoint) -> None:
