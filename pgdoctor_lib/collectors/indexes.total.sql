@@ -10,17 +10,38 @@
 -- | `duplicate_count`, `duplicate_size_bytes` | those with a `duplicate_of`, as of the last VACUUM or ANALYZE; leaf partitions' only where they have no parent |
 -- | `redundant_count`, `redundant_size_bytes` | those with a `redundant_to`, in the same way |
 -- | `invalid_count`, `unused_count`, `unused_size_bytes` | those not valid; those not scanned since the statistics were reset, and their size |
-WITH relation AS MATERIALIZED (
-    SELECT oid,
-           relam,
-           relispartition,
-           greatest(relpages, 0) * current_setting('block_size')::bigint AS size_bytes,
-           pg_stat_get_numscans(oid) AS idx_scan
-      FROM pg_class
-     WHERE relkind IN ('i', 'I')
-       AND relpersistence <> 't'
-       AND relnamespace <> 'pg_toast'::regnamespace
-       AND oid >= 16384
+WITH tree AS MATERIALIZED (
+    WITH RECURSIVE walk (root, oid, relkind) AS (
+        SELECT oid, oid, relkind
+          FROM pg_partitioned_table
+          JOIN pg_index ON indrelid = partrelid
+          JOIN pg_class ON oid = indexrelid
+         WHERE NOT relispartition
+        UNION ALL
+        SELECT walk.root, c.oid, c.relkind
+          FROM walk
+          JOIN pg_inherits ON inhparent = walk.oid
+          JOIN pg_class c ON c.oid = inhrelid
+         WHERE walk.relkind = 'I'
+    )
+    SELECT * FROM walk
+), relation AS MATERIALIZED (
+    SELECT c.oid,
+           c.relkind,
+           c.relam,
+           tree.root,
+           c.relispartition,
+           greatest(c.relpages, 0) AS pages,
+           pg_stat_get_numscans(c.oid) AS scans,
+           pg_stat_get_tuples_returned(c.oid) AS reads,
+           i.indisvalid,
+           ((i.indrelid, i.indkey[0]) IN (SELECT indrelid, indkey[0] FROM pg_index WHERE indislive GROUP BY 1, 2 HAVING count(*) > 1)) IS TRUE
+           AND i.indislive AS has_rival
+      FROM pg_class c
+      JOIN pg_index i ON i.indexrelid = c.oid
+      LEFT JOIN tree ON tree.oid = c.oid
+     WHERE CASE WHEN c.oid >= 16384 AND c.relkind IN ('i', 'I') AND c.relpersistence <> 't'
+                THEN c.relnamespace <> 'pg_toast'::regnamespace END
 ), plain AS MATERIALIZED (
     SELECT i.*,
            r.relam,
@@ -33,13 +54,11 @@ WITH relation AS MATERIALIZED (
            (indkey::int2[])[indnkeyatts:indnatts - 1] AS included,
            coalesce(regexp_replace(indexprs::text, ' :location -?[0-9]+', '', 'g'), '()') AS expressions,
            coalesce(regexp_replace(indpred::text, ' :location -?[0-9]+', '', 'g'), '') AS condition,
-           k.backs_constraint
+           indisprimary OR indisexclusion OR indisreplident
+           OR (r.oid IN (SELECT conindid FROM pg_constraint)) IS TRUE AS backs_constraint
       FROM relation r
       JOIN pg_index i ON i.indexrelid = r.oid
- CROSS JOIN LATERAL (SELECT indisprimary OR indisexclusion OR indisreplident OR
-                            EXISTS (SELECT FROM pg_constraint WHERE conindid = r.oid)) k (backs_constraint)
-     WHERE indrelid IN (SELECT indrelid FROM pg_index GROUP BY indrelid HAVING count(*) > 1)
-       AND indislive
+     WHERE r.has_rival
 ), duplicate AS MATERIALIZED (
     SELECT DISTINCT ON (a.indexrelid) a.indexrelid AS oid, b.indexrelid AS other
       FROM plain a
@@ -77,13 +96,16 @@ WITH relation AS MATERIALIZED (
      ORDER BY a.indexrelid, b.indnkeyatts, b.indexrelid
 )
 SELECT count(*) AS count,
-       coalesce(sum(size_bytes), 0)::bigint AS size_bytes,
-       coalesce(sum(idx_scan), 0)::bigint AS idx_scan,
-       (SELECT count(*) FROM relation JOIN pg_index ON indexrelid = oid WHERE NOT indisvalid) AS invalid_count,
-       count(*) FILTER (WHERE idx_scan = 0) AS unused_count,
-       coalesce(sum(size_bytes) FILTER (WHERE idx_scan = 0), 0)::bigint AS unused_size_bytes,
-       (SELECT count(*) FROM duplicate) AS duplicate_count,
-       (SELECT coalesce(sum(size_bytes), 0)::bigint FROM duplicate JOIN relation USING (oid)) AS duplicate_size_bytes,
-       (SELECT count(*) FROM redundant) AS redundant_count,
-       (SELECT coalesce(sum(size_bytes), 0)::bigint FROM redundant JOIN relation USING (oid)) AS redundant_size_bytes
-  FROM relation
+       coalesce(sum(pages), 0)::bigint * current_setting('block_size')::bigint AS size_bytes,
+       coalesce(sum(scans), 0)::bigint AS idx_scan,
+       count(*) FILTER (WHERE NOT indisvalid) AS invalid_count,
+       count(*) FILTER (WHERE scans = 0) AS unused_count,
+       coalesce(sum(pages) FILTER (WHERE scans = 0), 0)::bigint * current_setting('block_size')::bigint AS unused_size_bytes,
+       count(*) FILTER (WHERE is_duplicate) AS duplicate_count,
+       coalesce(sum(pages) FILTER (WHERE is_duplicate), 0)::bigint * current_setting('block_size')::bigint AS duplicate_size_bytes,
+       count(*) FILTER (WHERE is_redundant) AS redundant_count,
+       coalesce(sum(pages) FILTER (WHERE is_redundant), 0)::bigint * current_setting('block_size')::bigint AS redundant_size_bytes
+  FROM (SELECT *,
+               (oid IN (SELECT oid FROM duplicate)) IS TRUE AS is_duplicate,
+               (oid IN (SELECT oid FROM redundant)) IS TRUE AS is_redundant
+          FROM relation) r
