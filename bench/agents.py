@@ -45,7 +45,8 @@ class Daemon:
         end = time.monotonic() + 20 + 3 * number * self._case.interval_s
         while self._taken()[0] < count + number * self._case.watched:
             time.sleep(0.05)
-            self._look_for_trouble(late=time.monotonic() > end)
+            if time.monotonic() > end:
+                raise RuntimeError(f"the daemon is not well:\n{self._process.output()[-2000:]}")
         time.sleep(_SETTLE_S)
         return self._taken()[1] - before
 
@@ -58,10 +59,8 @@ class Daemon:
         sections = found["snapshot"]["agent"]["collectors"]
         return first(found["at_s"] - self._process.began_s, {name: cost["ms"] for name, cost in sections.items()})
 
-    def _look_for_trouble(self, *, late: bool) -> None:
-        log = self._process.output()
-        if late or any(word in log for word in _TROUBLE):
-            raise RuntimeError(f"the daemon is not well:\n{log[-2000:]}")
+    def troubles(self) -> list[str]:
+        return [line for line in self._process.output().splitlines() if any(word in line for word in _TROUBLE)]
 
     def _taken(self) -> tuple[int, int]:
         with urllib.request.urlopen(self._endpoint, timeout=5) as answer:
@@ -91,6 +90,10 @@ class Exporter:
 
     def first(self) -> None:
         """A page is not sent, but fetched."""
+
+    def troubles(self) -> list[str]:
+        """None: a page that is not whole ends all."""
+        return []
 
     def _scrape(self) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)

@@ -46,6 +46,9 @@ class Agent(Protocol):
     def first(self) -> First | None:
         """Its first snapshot, once a cycle is over; None where it has no such thing, or several databases."""
 
+    def troubles(self) -> list[str]:
+        """The lines in which it told so far that something failed: on a busy machine a few may."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -53,7 +56,7 @@ class Cost:
 
     MB are 10^6 bytes, kB 10^3. `settled`: after the last cycle; `peak`: since the process' start; `cycles_peak`: the
     same without what came before the first cycle. `whole`: the agent kept up with the case's interval, and was at rest
-    when the counters were read; otherwise cycles are counted that were not whole.
+    when the counters were read; otherwise cycles are counted that were not whole. `troubles`: what it told to fail.
     """
 
     case: str
@@ -69,6 +72,7 @@ class Cost:
     sessions_held: int
     first: First | None
     whole: bool
+    troubles: list[str]
 
 
 def measure(place: Place, agent: Agent, cycles: int) -> Cost:
@@ -93,6 +97,7 @@ def measure(place: Place, agent: Agent, cycles: int) -> Cost:
         sessions_held=after.held,
         first=agent.first(),
         whole=after.at_s - before.at_s < (cycles + 0.5) * place.case.interval_s and after.held == before.held,
+        troubles=agent.troubles(),
     )
 
 

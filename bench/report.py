@@ -88,8 +88,12 @@ def _times(times: float) -> str:
 
 
 def _blurred(costs: Sequence[Cost]) -> list[str]:
-    return [
-        f"Not to be trusted: {cost.agent} did not keep up in the case {cost.case}; try when the machine is calm"
-        for cost in costs
-        if not cost.whole
-    ]
+    """What makes figures doubtful, a line each."""
+    lines = []
+    for cost in costs:
+        name = f"Not to be trusted: {cost.agent} in the case {cost.case}"
+        if not cost.whole:
+            lines.append(f"{name} did not keep up; try when the machine is calm")
+        if cost.troubles:
+            lines.append(f"{name} failed {len(cost.troubles)} times: {cost.troubles[0]}")
+    return lines

@@ -59,6 +59,7 @@ def cost() -> Cost:
         sessions_held=1,
         first=First(0.9, 500.0, 50.0),
         whole=True,
+        troubles=[],
     )
 
 
@@ -74,6 +75,7 @@ def test_one_database_is_measured(run: Run) -> None:
     assert 20 < cost["rss_settled_mb"] <= cost["rss_cycles_peak_mb"] <= cost["rss_peak_mb"]
     assert cost["first"]["after_s"] > 0
     assert cost["first"]["backend_ms"] > cost["first"]["hourly_ms"] > 0
+    assert cost["troubles"] == []
     assert [goal["met"] for goal in told["goals"]] == [False]
     assert status == 0
 
@@ -127,6 +129,13 @@ def test_goals_are_met_at_their_border(cost: Cost) -> None:
 def test_a_missed_goal_is_told(cost: Cost, change: dict[str, Any], line: str) -> None:
     costs = [replace(cost, **change), replace(cost, agent=EXPORTER, agent_cpu_ms=8.0)]
     assert [each for each in as_text({}, costs).splitlines() if each.startswith("Missed")] == [line]
+
+
+def test_figures_of_cycles_that_failed_are_not_to_be_trusted(cost: Cost) -> None:
+    assert "Not to be trusted" not in as_text({}, [cost])
+    told = as_text({}, [replace(cost, troubles=["collection failed: connection refused"]), replace(cost, whole=False)])
+    assert "failed 1 times: collection failed: connection refused" in told
+    assert "did not keep up" in told
 
 
 def test_what_was_not_measured_is_not_judged(cost: Cost) -> None:
