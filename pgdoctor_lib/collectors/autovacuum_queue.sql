@@ -103,8 +103,10 @@ WITH own AS MATERIALIZED (
             OR n.xid_age > t.freeze_max_age
             OR n.mxid_age > t.multixact_freeze_max_age)
 ), shown AS MATERIALIZED (
-    SELECT * FROM due WHERE oid IN (SELECT oid FROM (SELECT oid FROM due ORDER BY over_factor DESC, oid LIMIT 20) a
-                                     UNION SELECT oid FROM (SELECT oid FROM due ORDER BY relpages DESC, oid LIMIT 10) b)
+    (SELECT * FROM due ORDER BY over_factor DESC, oid LIMIT 20)
+     UNION (SELECT * FROM due ORDER BY relpages DESC, oid LIMIT 10)
+), toasted AS MATERIALIZED (
+    SELECT oid, reltoastrelid FROM pg_class WHERE (reltoastrelid IN (SELECT oid FROM shown WHERE relkind = 't')) IS TRUE
 )
 SELECT s.oid::bigint AS relid,
        s.relkind,
@@ -137,7 +139,7 @@ SELECT s.oid::bigint AS relid,
                 (SELECT min(pid) FROM pg_stat_progress_analyze WHERE relid = s.oid AND datname = current_database()), -- [pg >= 13]
                 NULL) AS worker_pid
   FROM shown s
-  LEFT JOIN pg_class m ON s.relkind = 't' AND m.reltoastrelid = s.oid
+  LEFT JOIN toasted m ON m.reltoastrelid = s.oid
   JOIN pg_class c ON c.oid = coalesce(m.oid, s.oid)
   JOIN pg_namespace n ON n.oid = c.relnamespace
  ORDER BY s.over_factor DESC, s.oid

@@ -41,27 +41,45 @@ WITH held AS MATERIALIZED (
        AND conparentid = 0
        AND (a.atttypid = 21 AND r.atttypid IN (23, 20) OR a.atttypid = 23 AND r.atttypid = 20)
 ), key AS MATERIALIZED (
-    SELECT coalesce(fed.relid, sole.relid) AS relid, coalesce(fed.attnum, sole.attnum) AS attnum, sequence, false AS is_reference
+    SELECT coalesce(fed.relid, sole.relid) AS relid,
+           coalesce(fed.attnum, sole.attnum) AS attnum,
+           sequence,
+           NULL::oid AS ref_relid,
+           NULL::int2 AS ref_attnum
       FROM fed
       FULL JOIN sole ON sole.relid = fed.relid AND sole.attnum = fed.attnum
      UNION ALL
-    SELECT pair.relid, pair.attnum, fed.sequence, true
+    SELECT pair.relid, pair.attnum, fed.sequence, ref_relid, ref_attnum
       FROM pair
       LEFT JOIN fed ON fed.relid = ref_relid AND fed.attnum = ref_attnum
+), known AS MATERIALIZED (
+    SELECT key.*,
+           c.relnamespace,
+           c.relname,
+           c.relkind,
+           nullif(c.reltuples, -1) AS reltuples,
+           a.attname,
+           a.atttypid,
+           a.attidentity,
+           CASE atttypid WHEN 21 THEN 32767 ELSE 2147483647 END AS limit_value,
+           CASE WHEN c.relkind = 'p' THEN 1
+                ELSE greatest(c.reltuples, pg_stat_get_tuples_inserted(c.oid)) / CASE atttypid WHEN 21 THEN 32767.0 ELSE 2147483647.0 END
+           END AS fill,
+-- [pg < 18]           has_sequence_privilege(s.oid, 'USAGE, SELECT') AS readable,
+           has_sequence_privilege(s.oid, 'SELECT') AS readable,                           -- [pg >= 18]
+           s.oid IN (SELECT oid FROM held) AS locked,
+           s.relpersistence = 'u' AND pg_is_in_recovery() AS missing
+      FROM key
+      JOIN pg_class c ON c.oid = key.relid
+      JOIN pg_attribute a ON a.attrelid = key.relid AND a.attnum = key.attnum
+      LEFT JOIN pg_class s ON s.oid = sequence AND s.relkind = 'S' AND s.relpersistence <> 't'
+     WHERE CASE WHEN a.atttypid IN (21, 23) THEN NOT a.attisdropped END
+       AND CASE WHEN c.oid >= 16384 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' THEN NOT c.relispartition END
 )
 SELECT count(*) AS count,
-       count(*) FILTER (WHERE NOT is_reference AND sequence IS NOT NULL) AS fed_count,
-       count(*) FILTER (WHERE NOT is_reference AND sequence IS NULL) AS unfed_key_count,
-       count(*) FILTER (WHERE is_reference) AS narrow_reference_count,
--- [pg < 18]       count(*) FILTER (WHERE NOT has_sequence_privilege(sequence, 'USAGE, SELECT')) AS unreadable_count,
-       count(*) FILTER (WHERE NOT has_sequence_privilege(sequence, 'SELECT')) AS unreadable_count, -- [pg >= 18]
-       count(*) FILTER (WHERE sequence IN (SELECT oid FROM held)) AS locked_count
-  FROM key
-  JOIN pg_class c ON c.oid = relid
-  JOIN pg_attribute a ON a.attrelid = relid AND a.attnum = key.attnum
- WHERE a.atttypid IN (21, 23)
-   AND NOT a.attisdropped
-   AND c.relkind IN ('r', 'p')
-   AND NOT c.relispartition
-   AND c.relpersistence <> 't'
-   AND c.oid >= 16384
+       count(*) FILTER (WHERE ref_relid IS NULL AND sequence IS NOT NULL) AS fed_count,
+       count(*) FILTER (WHERE ref_relid IS NULL AND sequence IS NULL) AS unfed_key_count,
+       count(*) FILTER (WHERE ref_relid IS NOT NULL) AS narrow_reference_count,
+       count(*) FILTER (WHERE NOT readable) AS unreadable_count,
+       count(*) FILTER (WHERE locked) AS locked_count
+  FROM known

@@ -29,44 +29,56 @@
 -- Statistics come from pg_stat_get_*(), which the views are made of: for all relations only what ranks them, and the
 -- rest for those shown. Objects below oid 16384 are the system's own. The trees are read from pg_inherits, since
 -- pg_partition_tree() locks every partition.
-WITH RECURSIVE tree (root, oid, relkind) AS (
-    SELECT oid, oid, relkind FROM pg_partitioned_table JOIN pg_class ON oid = partrelid WHERE NOT relispartition
-    UNION ALL
-    SELECT tree.root, c.oid, c.relkind
-      FROM tree
-      JOIN pg_inherits ON inhparent = tree.oid
-      JOIN pg_class c ON c.oid = inhrelid
-     WHERE tree.relkind = 'p'
-), each AS MATERIALIZED (
+-- What a table's counters cost is to find them: so they are read in one go. tables.total.sql begins with the same CTEs, which are computed once for both.
+WITH each AS MATERIALIZED (
     SELECT oid,
            relkind,
+           relispartition,
            reltoastrelid,
            greatest(relpages, 0) AS pages,
+           reltuples,
            reloptions::text ~* 'autovacuum_enabled=(f|of|n|0)' AS unattended,
-           CASE WHEN relfrozenxid <> '0' THEN age(relfrozenxid) END AS relfrozenxid_age
+           CASE WHEN relfrozenxid <> '0' THEN age(relfrozenxid) END AS relfrozenxid_age,
+           CASE WHEN relminmxid <> '0' THEN mxid_age(relminmxid) END AS relminmxid_age,
+           CASE WHEN relkind <> 't' THEN pg_stat_get_live_tuples(oid) END AS live,
+           CASE WHEN relkind <> 't' THEN pg_stat_get_dead_tuples(oid) END AS dead,
+           CASE WHEN relkind <> 't' THEN pg_stat_get_blocks_fetched(oid) END AS reads,
+           CASE WHEN relkind <> 't' THEN pg_stat_get_numscans(oid) END AS scans,
+           CASE WHEN relkind <> 't' THEN pg_stat_get_tuples_returned(oid) END AS returned
       FROM pg_class
      WHERE relkind IN ('r', 'm', 'p', 't')
        AND relpersistence <> 't'
        AND oid >= 16384
-), relation AS MATERIALIZED (
-    SELECT c.oid,
-           c.relkind,
-           tree.root,
-           c.unattended,
-           c.pages + coalesce(t.pages, 0) AS pages,
-           pg_stat_get_dead_tuples(c.oid) AS dead,
-           pg_stat_get_blocks_fetched(c.oid) AS reads,
-           greatest(c.relfrozenxid_age, t.relfrozenxid_age) AS relfrozenxid_age
-      FROM each c
-      LEFT JOIN each t ON t.oid = c.reltoastrelid AND t.relkind = 't'
-      LEFT JOIN tree ON tree.oid = c.oid
-     WHERE c.relkind <> 't'
 ), held AS MATERIALIZED (
     SELECT DISTINCT relation AS oid
       FROM pg_locks
      WHERE locktype = 'relation'
        AND mode = 'AccessExclusiveLock'
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+), tree AS MATERIALIZED (
+    WITH RECURSIVE walk (root, oid, relkind) AS (
+        SELECT oid, oid, relkind FROM pg_partitioned_table JOIN pg_class ON oid = partrelid WHERE NOT relispartition
+        UNION ALL
+        SELECT walk.root, c.oid, c.relkind
+          FROM walk
+          JOIN pg_inherits ON inhparent = walk.oid
+          JOIN pg_class c ON c.oid = inhrelid
+         WHERE walk.relkind = 'p'
+    )
+    SELECT * FROM walk
+), relation AS MATERIALIZED (
+    SELECT c.oid,
+           c.relkind,
+           tree.root,
+           c.unattended,
+           c.pages + coalesce(t.pages, 0) AS pages,
+           c.dead,
+           c.reads,
+           greatest(c.relfrozenxid_age, t.relfrozenxid_age) AS relfrozenxid_age
+      FROM each c
+      LEFT JOIN each t ON t.oid = c.reltoastrelid AND t.relkind = 't'
+      LEFT JOIN tree ON tree.oid = c.oid
+     WHERE c.relkind <> 't'
 ), part AS MATERIALIZED (
     SELECT * FROM relation WHERE root IS NOT NULL
 ), trunk AS MATERIALIZED (

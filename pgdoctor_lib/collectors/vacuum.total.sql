@@ -48,7 +48,7 @@ WITH class AS MATERIALIZED (
            current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_factor,
            current_setting('autovacuum_freeze_max_age')::bigint AS freeze_max_age,
            current_setting('autovacuum_multixact_freeze_max_age')::bigint AS multixact_freeze_max_age
-), heap AS MATERIALIZED (
+), heap AS NOT MATERIALIZED (
     SELECT c.oid,
            coalesce(main.oid, c.oid) AS relid,
            c.relkind,
@@ -62,7 +62,7 @@ WITH class AS MATERIALIZED (
       FROM class c
       LEFT JOIN class main ON main.reltoastrelid = c.oid
      WHERE c.relpersistence <> 't'
-), ruled AS MATERIALIZED (
+), ruled AS NOT MATERIALIZED (
     SELECT h.*,
            coalesce(o.enabled, true) AS enabled,
            coalesce(o.base, s.base) AS base,
