@@ -1,6 +1,12 @@
 """Fixtures by theme; and a run that is told to end leaves nothing behind."""
 
 import signal
+from typing import Any
+
+import pytest
+
+# Long tests that share nothing: each goes to the process that is free, and not all of a file's to the same one.
+APART = tuple(f"tests/{folder}/" for folder in ("agent", "demo", "e2e", "faults"))
 
 pytest_plugins = (
     "tests.fix_postgres",
@@ -17,6 +23,20 @@ def pytest_configure() -> None:
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, _ignore)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With --dist loadfile a file's tests go to one process, where they share servers, save those of `APART`."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if not nodeid.startswith(APART):
+                return super()._split_scope(nodeid)
+            return "installed" if "installed" in nodeid else nodeid  # they share a wheel and a venv
+
+    return Scheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 def _end(signum: int, frame: object) -> None:
