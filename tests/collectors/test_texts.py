@@ -1,13 +1,13 @@
 """No constant leaves the server in a query's text, whatever form it has; `full` and `none` do what they say."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
 
 from tests.collectors.conftest import Collect, Document
-from tests.postgres.server import Database
+from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
 MASKED = {
@@ -37,16 +37,24 @@ MASKED = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def shared(server: Server) -> Iterator[Database]:
+    """One for statements that leave nothing behind but themselves."""
+    made = server.new_database()
+    yield made
+    made.drop()
+
+
 @pytest.mark.collects("activity")
 @pytest.mark.parametrize(("statement", "shown"), MASKED.items())
 def test_constants_do_not_leave_the_server(
-    database: Database, collect: Collect, statement: str, shown: str | None
+    shared: Database, collect: Collect, statement: str, shown: str | None
 ) -> None:
-    database.sql("SELECT pg_stat_statements_reset()")
-    connection = database.server.connect(database.name)
+    shared.sql("SELECT pg_stat_statements_reset()")
+    connection = shared.server.connect(shared.name)
     try:
         connection.cursor().execute(statement)
-        found = collect(database.dsn, 200)
+        found = collect(shared.dsn, 200)
     finally:
         connection.close()
     assert shown is None or shown in [row["query"] for row in found.sections["activity"]["rows"]]
