@@ -22,8 +22,8 @@
 -- A B-tree's page has 16 bytes at its end and a high key. Entries begin with 8 bytes (16 with NULLs); those of
 -- one key are merged (13+; a key and 6 bytes a row, a tenth of a page at most) unless its type cannot.
 -- OFFSET 0 makes of pg_stats a look-up for each column: as a join it might be read as a whole for each.
-WITH RECURSIVE
-candidate AS MATERIALIZED (
+-- bloat.total.sql begins with the same CTEs, which are computed once for both.
+WITH candidate AS MATERIALIZED (
     (SELECT c.oid, c.oid AS relid, 'table' AS kind, n.nspname, c.relname, c.relname AS stats_of, c.reloptions,
            c.relpages, nullif(c.reltuples, -1)::float8 AS tuples, NULL::int2[] AS key, false AS merges
       FROM pg_class c
@@ -96,30 +96,33 @@ candidate AS MATERIALIZED (
       FROM candidate c
       JOIN attribute a ON a.oid = c.oid
      GROUP BY c.oid
-), step (oid, n, width, residue, modulus) AS (
-    SELECT i.oid, 0, 0::float8, 0, 8 FROM item i WHERE NOT i.is_unknown
-    UNION ALL
-    SELECT s.oid,
-           s.n + 1,
-           s.width + c.present * (p.pad + c.width),
-           CASE WHEN c.present < 0.5 THEN s.residue
-                WHEN c.varies THEN 0
-                WHEN c.align <= s.modulus THEN (s.residue + p.pad + c.width)::int % 8
-                ELSE c.width::int % 8
-           END,
-           CASE WHEN c.present < 0.5 THEN s.modulus
-                WHEN c.varies THEN 1
-                ELSE greatest(s.modulus, c.align)
-           END
-      FROM step s
-      JOIN item i ON i.oid = s.oid
-     CROSS JOIN LATERAL (
-           SELECT coalesce(i.widths[s.n + 1], 0) AS width, coalesce(i.present[s.n + 1], 1) AS present,
-                  coalesce(i.aligns[s.n + 1], 8) AS align, coalesce(i.varies[s.n + 1], false) AS varies) c
-     CROSS JOIN LATERAL (SELECT least(c.align, s.modulus) AS modulus) m
-     CROSS JOIN LATERAL (
-           SELECT (m.modulus - s.residue % m.modulus) % m.modulus + (c.align - m.modulus) / 2.0::float8 AS pad) p
-     WHERE s.n <= i.columns
+), step AS MATERIALIZED (
+    WITH RECURSIVE walk (oid, n, width, residue, modulus) AS (
+        SELECT i.oid, 0, 0::float8, 0, 8 FROM item i WHERE NOT i.is_unknown
+        UNION ALL
+        SELECT s.oid,
+               s.n + 1,
+               s.width + c.present * (p.pad + c.width),
+               CASE WHEN c.present < 0.5 THEN s.residue
+                    WHEN c.varies THEN 0
+                    WHEN c.align <= s.modulus THEN (s.residue + p.pad + c.width)::int % 8
+                    ELSE c.width::int % 8
+               END,
+               CASE WHEN c.present < 0.5 THEN s.modulus
+                    WHEN c.varies THEN 1
+                    ELSE greatest(s.modulus, c.align)
+               END
+          FROM walk s
+          JOIN item i ON i.oid = s.oid
+         CROSS JOIN LATERAL (
+               SELECT coalesce(i.widths[s.n + 1], 0) AS width, coalesce(i.present[s.n + 1], 1) AS present,
+                      coalesce(i.aligns[s.n + 1], 8) AS align, coalesce(i.varies[s.n + 1], false) AS varies) c
+         CROSS JOIN LATERAL (SELECT least(c.align, s.modulus) AS modulus) m
+         CROSS JOIN LATERAL (
+               SELECT (m.modulus - s.residue % m.modulus) % m.modulus + (c.align - m.modulus) / 2.0::float8 AS pad) p
+         WHERE s.n <= i.columns
+    )
+    SELECT * FROM walk
 ), alive AS MATERIALIZED (
     SELECT c.oid,
            CASE WHEN coalesce(pg_stat_get_last_vacuum_time(c.relid), pg_stat_get_last_autovacuum_time(c.relid),

@@ -12,9 +12,8 @@
 -- | `unestimated_not_analyzed_count` | of these, such of which nobody knows: ANALYZE them |
 -- | `other_index_count`, `other_index_bytes` | indexes of 10 MB and more that are no B-trees: these are not estimated at all |
 --
--- Found as in bloat.sql.
-WITH
-candidate AS MATERIALIZED (
+-- The first CTEs are those of bloat.sql.
+WITH candidate AS MATERIALIZED (
     (SELECT c.oid, c.oid AS relid, 'table' AS kind, n.nspname, c.relname, c.relname AS stats_of, c.reloptions,
            c.relpages, nullif(c.reltuples, -1)::float8 AS tuples, NULL::int2[] AS key, false AS merges
       FROM pg_class c

@@ -72,9 +72,10 @@ WITH tree AS MATERIALIZED (
            coalesce(regexp_replace(indexprs::text, ' :location -?[0-9]+', '', 'g'), '()') AS expressions,
            coalesce(regexp_replace(indpred::text, ' :location -?[0-9]+', '', 'g'), '') AS condition,
            indisprimary OR indisexclusion OR indisreplident
-           OR (r.oid IN (SELECT conindid FROM pg_constraint)) IS TRUE AS backs_constraint
+           OR k.conindid IS NOT NULL AS backs_constraint
       FROM relation r
       JOIN pg_index i ON i.indexrelid = r.oid
+      LEFT JOIN (SELECT DISTINCT conindid FROM pg_constraint) k ON k.conindid = r.oid
      WHERE r.has_rival
 ), duplicate AS MATERIALIZED (
     SELECT DISTINCT ON (a.indexrelid) a.indexrelid AS oid, b.indexrelid AS other

@@ -13,8 +13,7 @@
 -- To print an expression locks its table: so they are not looked at. A constraint and its index are one object. What is
 -- internal, or a clone of a parent's trigger or constraint, is left out.
 -- A catalog that no ANALYZE has seen has the statistics of an empty database, by which next to nothing is above oid 16384:
--- what is then joined row by row takes the square of the time. Of a CASE or a boolean column half is expected, and
--- an IN below IS TRUE, as NOT IN, is looked up in a hash table, whatever is expected: hence these.
+-- what is then joined row by row takes the square of the time. Of a CASE or a boolean column half is expected: hence these.
 -- schema.total.sql begins with the same CTEs, which are computed once for both.
 -- hashtextextended() is what hash partitions go by: releases do not change it. md5() may be refused by the platform.
 WITH extended AS MATERIALIZED (
@@ -42,9 +41,9 @@ WITH extended AS MATERIALIZED (
                    concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), l.collname, a.attnotnull, a.atthasdef,
                              a.attidentity, a.attgenerated) AS facts
               FROM pg_attribute a
+              JOIN relation r ON r.oid = a.attrelid AND r.has_columns
               LEFT JOIN pg_collation l ON l.oid = a.attcollation
              WHERE a.attnum > 0
-               AND (a.attrelid IN (SELECT r.oid FROM relation r WHERE r.has_columns)) IS TRUE
              ORDER BY a.attrelid, a.attnum) o
      GROUP BY o.attrelid
 ), inherited AS MATERIALIZED (

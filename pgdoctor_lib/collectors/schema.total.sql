@@ -34,9 +34,9 @@ WITH extended AS MATERIALIZED (
                    concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), l.collname, a.attnotnull, a.atthasdef,
                              a.attidentity, a.attgenerated) AS facts
               FROM pg_attribute a
+              JOIN relation r ON r.oid = a.attrelid AND r.has_columns
               LEFT JOIN pg_collation l ON l.oid = a.attcollation
              WHERE a.attnum > 0
-               AND (a.attrelid IN (SELECT r.oid FROM relation r WHERE r.has_columns)) IS TRUE
              ORDER BY a.attrelid, a.attnum) o
      GROUP BY o.attrelid
 ), inherited AS MATERIALIZED (
