@@ -38,6 +38,7 @@ password_encryption = 'scram-sha-256'
 fsync = off
 shared_buffers = '32MB'
 """
+_NOTHING = compose.SQL("")
 _HBA = """
 local all,replication postgres trust
 host all,replication postgres 127.0.0.1/32 trust
@@ -201,16 +202,17 @@ class Server:
 
     def drop_database(self, name: str) -> None:
         """DROP DATABASE, whoever is in it."""
-        self.sql("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
-        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         force = " WITH (FORCE)" if self.major >= 13 else ""
+        if not force:
+            self.sql("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
+            self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         self.sql(compose.SQL("DROP DATABASE IF EXISTS {}" + force).format(_name(name)))
 
     def create_role(self, name: str, password: str | None = None, grants: Sequence[str] = ("pg_monitor",)) -> None:
         """CREATE ROLE that may log in, a member of the roles in `grants`."""
-        self.sql(compose.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(_name(name), compose.Literal(password)))
-        for grant in grants:
-            self.sql(compose.SQL("GRANT {} TO {}").format(_name(grant), _name(name)))
+        member = compose.SQL("IN ROLE {}").format(compose.SQL(", ").join(map(_name, grants))) if grants else _NOTHING
+        create = compose.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}")
+        self.sql(create.format(_name(name), compose.Literal(password), member))
 
     def new_database(self) -> "Database":
         """A database and a role with names of their own; `Database.drop()` removes both."""
