@@ -101,8 +101,7 @@ def test_the_page_names_every_field() -> None:
         section = name.split(".", maxsplit=1)[0]
         if name.endswith((".elsewhere", ".names", ".worst")):
             continue
-        missing = [
-            column for column, _ in (entry.split(" ", 1) for entry in columns) if column not in sections[section]
-        ]
+        told = {entry.split(" ", 1)[0] for entry in columns} - ({"dbid"} if "queries" in name else set())
+        missing = [column for column in told if column not in sections[section]]
         assert (name, missing) == (name, [])
     assert [field for field in SCHEMA["properties"] if f"`{field}`" not in PAGE] == []

@@ -61,6 +61,7 @@ class Supervisor:
         if config.ha:
             self._shared.leaders = Leaders(clock, self._output.note, self._on_death, self._is_busy_at)
         self._discovery = Discovery(clock, self._output.note, self._rediscovered, self._on_death)
+        self._shared.missed = self._discovery.look_now
         self._watches: dict[str, Watch] = {}
         self._leaving: list[Watch] = []
         self._status_file = StatusFile(status_path) if status_path else None

@@ -44,7 +44,8 @@ class Shared:
     """What all databases' greenlets work with.
 
     `news()` is called when a status changed, `on_death` when a greenlet died of an exception, which is a bug.
-    `leaders`: who collects, where several daemons share the work, else None. `deliveries`: greenlets, one each.
+    `missed(name)` is called when a cycle failed, for the database may have been dropped. `leaders`: who collects,
+    where several daemons share the work, else None. `deliveries`: greenlets, one each.
     """
 
     clock: Clock
@@ -52,6 +53,7 @@ class Shared:
     outbox: Outbox
     news: Callable[[], None]
     on_death: "Callable[[Greenlet], None]"
+    missed: Callable[[str], None] = lambda _: None
     leaders: Leaders | None = None
     deliveries: Group = field(default_factory=Group)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -149,6 +151,8 @@ class Watch:
             self.at_work = False
         if line.errors is not None:
             self._tell_errors(line.errors)
+        if self.status.cycle_error:
+            shared.missed(self.target.name)
 
     def _collect(self, snapshot_id: str | None) -> Snapshot:
         shared = self._shared

@@ -1,10 +1,11 @@
 """What one database, or one server, was asked and when; what is not worth asking again; what it costs."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
-from pgdoctor_lib.collectors.known import Known
 from pgdoctor_lib.collectors.registry import CADENCES_S, Asked
 from pgdoctor_lib.collectors.remedies import failed
+from pgdoctor_lib.collectors.statements import Statements
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import CollectorError
@@ -26,13 +27,13 @@ class Memory:
     """One for each database, and one for each server, whose sections one database at a time brings along.
 
     `every_nth`: what is asked for in each nth cycle only; `was_dear`: this cycle asked for something that reads all
-    there is, after which a session holds on to much memory of the server. `known`: statements whose texts were told.
+    there is, after which a session holds on to much memory of the server. `statements`: by who reads them and how.
     """
 
     def __init__(self) -> None:
         self.every_nth: dict[str, int] = {}
         self.was_dear = False
-        self.known = Known()
+        self.statements: dict[Hashable, Statements] = {}
         self._ran: dict[str, float] = {}
         self._refused: dict[str, _Refusal] = {}
         self._cycles = -1

@@ -2,7 +2,7 @@
 -- scope: database
 -- rows: many, the union of as many as asked for each by total and mean time, calls, rows, blocks read, temporary blocks, WAL, I/O and JIT time
 -- needs: pg_stat_statements, pg_monitor
--- variables: pgss_schema (where the extension is), dbid (pg_database.oid, or 0 for this one), limit, texts (true or false), known (queryids whose texts may be left out, an array), query_text, tokens, secrets
+-- variables: pgss_schema (where the extension is), databases (names, an array), limit, texts (whether they are read), own (queryids of PGDoctor's own statements, an array), told (which texts may be left out: the place of a database in databases, a slash, a queryid; an array), query_text, tokens, secrets
 -- counters: calls, plans, total_plan_time_ms, total_exec_time_ms, rows, shared_blks_hit, shared_blks_read, shared_blks_dirtied, shared_blks_written, local_blks_hit, local_blks_read, local_blks_dirtied, local_blks_written, temp_blks_read, temp_blks_written, shared_blk_read_time_ms, shared_blk_write_time_ms, local_blk_read_time_ms, local_blk_write_time_ms, temp_blk_read_time_ms, temp_blk_write_time_ms, wal_records, wal_fpi, wal_bytes, wal_buffers_full, jit_functions, jit_generation_time_ms, jit_inlining_count, jit_inlining_time_ms, jit_optimization_count, jit_optimization_time_ms, jit_emission_count, jit_emission_time_ms, jit_deform_count, jit_deform_time_ms, parallel_workers_to_launch, parallel_workers_launched
 -- about: This database's statements that are first by any measure, each role's and level's once with all its counters, those that took most time first; PGDoctor's own are left out. Columns follow the extension's version: 1.8 came with PostgreSQL 13, 1.9 with 14, 1.10 with 15, 1.11 with 17, 1.12 with 18; an upgraded server has the older one until ALTER EXTENSION.
 --
@@ -24,12 +24,30 @@
 -- | `parallel_workers_to_launch`, `parallel_workers_launched` | 1.12+: planned, and there |
 -- | `stats_since`, `minmax_stats_since` | 1.11+: since when its counters, its min and max, are kept |
 --
--- psql -v pgss_schema=public -v dbid=0 -v limit=20 -v texts=true -v known={} -v query_text=none -v tokens= -v secrets= -f queries.sql
--- Numbers first, texts only for those that may be shown, since texts cost most: 50 more than asked for, for PGDoctor's
--- own are left out. top_queries.py puts top_queries.sql and queries.total.sql in here, so that these read `entry` and
--- `wording` in place of the extension.
-WITH entry AS MATERIALIZED (
+-- psql -v pgss_schema=public -v databases={postgres} -v limit=20 -v texts=true -v own={} -v told={} -v query_text=none -v tokens= -v secrets= -f queries.sql
+-- Times are rounded as they are, doubles: by way of numeric it would take most of the time.
+-- Numbers are read each time, texts only when some are asked for, since the server keeps them in a file. Without them
+-- PGDoctor's own statements are known by `own`. queries.total.sql and top_queries.sql begin with the same words, which
+-- top_queries.py has computed once.
+WITH given AS MATERIALIZED (
+    SELECT :'databases'::text[] AS databases, :'texts'::bool AS texts, :'own'::bigint[] AS own, :'told'::text[] AS told
+), wanted AS MATERIALIZED (
+    SELECT oid AS dbid, number
+      FROM given, unnest(databases) WITH ORDINALITY AS w (name, number)
+      JOIN pg_database ON datname = w.name
+), entry AS MATERIALIZED (
     SELECT * FROM :"pgss_schema".pg_stat_statements(false)
+), wording AS MATERIALIZED (
+    SELECT s.dbid, s.queryid, min(left(s.query, 10000) COLLATE "C") AS query
+      FROM :"pgss_schema".pg_stat_statements(true) s
+     WHERE (SELECT texts FROM given)
+       AND s.dbid IN (SELECT dbid FROM wanted)
+       AND s.queryid IS NOT NULL
+     GROUP BY s.dbid, s.queryid
+), own AS MATERIALIZED (
+    SELECT queryid FROM wording WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
+     UNION
+    SELECT unnest(own) FROM given
 ), number AS MATERIALIZED (
     SELECT dbid, userid, queryid,
            toplevel,                                                                      -- [pg_stat_statements >= 1.9]
@@ -117,51 +135,38 @@ WITH entry AS MATERIALIZED (
            CASE WHEN calls >= 5 THEN mean_exec_time END AS mean_time                      -- [pg_stat_statements >= 1.8]
 -- [pg_stat_statements < 1.8]           CASE WHEN calls >= 5 THEN mean_time END AS mean_time
       FROM entry
-     WHERE dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
-                       ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
+     WHERE dbid IN (SELECT dbid FROM wanted)
        AND queryid IS NOT NULL
-), candidate AS MATERIALIZED (
-    (SELECT queryid FROM number GROUP BY queryid ORDER BY sum(total_exec_time_ms) DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number ORDER BY total_exec_time_ms DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE mean_time > 0 ORDER BY mean_time DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number ORDER BY calls DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE rows > 0 ORDER BY rows DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE shared_blks_read > 0 ORDER BY shared_blks_read DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE temp_blks > 0 ORDER BY temp_blks DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE wal_bytes > 0 ORDER BY wal_bytes DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE io_time > 0 ORDER BY io_time DESC, queryid LIMIT :'limit'::int + 50)
-     UNION (SELECT queryid FROM number WHERE jit_time > 0 ORDER BY jit_time DESC, queryid LIMIT :'limit'::int + 50)
-), wording AS MATERIALIZED (
-    SELECT dbid, queryid, min(left(query, 10000) COLLATE "C") AS query
-      FROM :"pgss_schema".pg_stat_statements(:'texts')
-     WHERE dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
-                       ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
-       AND (query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor' OR queryid IN (SELECT queryid FROM candidate))
-     GROUP BY dbid, queryid
+       AND queryid NOT IN (SELECT queryid FROM own)
 ), ranked AS (
-    SELECT n.*, w.query,
-           least(row_number() OVER (ORDER BY total_exec_time_ms DESC, queryid, userid),
-                 CASE WHEN mean_time > 0 THEN row_number() OVER (ORDER BY mean_time DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN calls > 0 THEN row_number() OVER (ORDER BY calls DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN rows > 0 THEN row_number() OVER (ORDER BY rows DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN shared_blks_read > 0 THEN row_number() OVER (ORDER BY shared_blks_read DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN temp_blks > 0 THEN row_number() OVER (ORDER BY temp_blks DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN wal_bytes > 0 THEN row_number() OVER (ORDER BY wal_bytes DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN io_time > 0 THEN row_number() OVER (ORDER BY io_time DESC NULLS LAST, queryid, userid) END,
-                 CASE WHEN jit_time > 0 THEN row_number() OVER (ORDER BY jit_time DESC NULLS LAST, queryid, userid) END) AS place
-      FROM number n
-      JOIN candidate USING (queryid)
-      LEFT JOIN wording w USING (queryid)
-     WHERE w.query IS NULL OR w.query !~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
-), shown AS (
-    SELECT s.*, is_new AND sum(least(length(query), 5000)) FILTER (WHERE is_new)
-                           OVER (ORDER BY total_exec_time_ms DESC, queryid, userid, toplevel) <= 60000 AS is_told
-      FROM (SELECT *, query IS NOT NULL AND queryid <> ALL (:'known'::bigint[])
-                        AND row_number() OVER (PARTITION BY queryid ORDER BY total_exec_time_ms DESC, userid, toplevel) = 1 AS is_new
-              FROM ranked
-             WHERE place <= :'limit'::int) s
+    SELECT *,
+           least(row_number() OVER (PARTITION BY dbid ORDER BY total_exec_time_ms DESC, queryid, userid),
+                  CASE WHEN mean_time > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY mean_time DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN calls > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY calls DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN rows > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY rows DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN shared_blks_read > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY shared_blks_read DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN temp_blks > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY temp_blks DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN wal_bytes > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY wal_bytes DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN io_time > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY io_time DESC NULLS LAST, queryid, userid) END,
+                  CASE WHEN jit_time > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY jit_time DESC NULLS LAST, queryid, userid) END) AS place
+      FROM number
+), first AS (
+    SELECT r.*,
+           query,
+           query IS NOT NULL
+             AND concat_ws('/', number, queryid) <> ALL (ARRAY(SELECT unnest(told) FROM given))
+             AND row_number() OVER (PARTITION BY dbid, queryid ORDER BY total_exec_time_ms DESC, userid, toplevel) = 1 AS is_new
+      FROM ranked r
+      JOIN wanted USING (dbid)
+      LEFT JOIN wording USING (dbid, queryid)
+     WHERE place <= :'limit'::int
+), shown AS MATERIALIZED (
+    SELECT *, is_new AND sum(least(length(query), 5000)) FILTER (WHERE is_new)
+                         OVER (PARTITION BY dbid ORDER BY total_exec_time_ms DESC, queryid, userid, toplevel) <= 60000 AS is_told
+      FROM first
 )
-SELECT queryid::text,
+SELECT shown.dbid::bigint,
+       queryid::text,
        userid::bigint,
        rolname,
        toplevel,
@@ -174,12 +179,12 @@ SELECT queryid::text,
        END AS query,
        calls,
        plans,
-       round(total_plan_time_ms::numeric, 3) AS total_plan_time_ms,
-       round(total_exec_time_ms::numeric, 3) AS total_exec_time_ms,
-       round(min_exec_time_ms::numeric, 3) AS min_exec_time_ms,
-       round(max_exec_time_ms::numeric, 3) AS max_exec_time_ms,
-       round(mean_exec_time_ms::numeric, 3) AS mean_exec_time_ms,
-       round(stddev_exec_time_ms::numeric, 3) AS stddev_exec_time_ms,
+       round(total_plan_time_ms * 1000) / 1000 AS total_plan_time_ms,
+       round(total_exec_time_ms * 1000) / 1000 AS total_exec_time_ms,
+       round(min_exec_time_ms * 1000) / 1000 AS min_exec_time_ms,
+       round(max_exec_time_ms * 1000) / 1000 AS max_exec_time_ms,
+       round(mean_exec_time_ms * 1000) / 1000 AS mean_exec_time_ms,
+       round(stddev_exec_time_ms * 1000) / 1000 AS stddev_exec_time_ms,
        rows,
        shared_blks_hit,
        shared_blks_read,
@@ -191,30 +196,30 @@ SELECT queryid::text,
        local_blks_written,
        temp_blks_read,
        temp_blks_written,
-       round(shared_blk_read_time_ms::numeric, 3) AS shared_blk_read_time_ms,
-       round(shared_blk_write_time_ms::numeric, 3) AS shared_blk_write_time_ms,
-       round(local_blk_read_time_ms::numeric, 3) AS local_blk_read_time_ms,
-       round(local_blk_write_time_ms::numeric, 3) AS local_blk_write_time_ms,
-       round(temp_blk_read_time_ms::numeric, 3) AS temp_blk_read_time_ms,
-       round(temp_blk_write_time_ms::numeric, 3) AS temp_blk_write_time_ms,
+       round(shared_blk_read_time_ms * 1000) / 1000 AS shared_blk_read_time_ms,
+       round(shared_blk_write_time_ms * 1000) / 1000 AS shared_blk_write_time_ms,
+       round(local_blk_read_time_ms * 1000) / 1000 AS local_blk_read_time_ms,
+       round(local_blk_write_time_ms * 1000) / 1000 AS local_blk_write_time_ms,
+       round(temp_blk_read_time_ms * 1000) / 1000 AS temp_blk_read_time_ms,
+       round(temp_blk_write_time_ms * 1000) / 1000 AS temp_blk_write_time_ms,
        wal_records,
        wal_fpi,
        wal_bytes,
        wal_buffers_full,
        jit_functions,
-       round(jit_generation_time_ms::numeric, 3) AS jit_generation_time_ms,
+       round(jit_generation_time_ms * 1000) / 1000 AS jit_generation_time_ms,
        jit_inlining_count,
-       round(jit_inlining_time_ms::numeric, 3) AS jit_inlining_time_ms,
+       round(jit_inlining_time_ms * 1000) / 1000 AS jit_inlining_time_ms,
        jit_optimization_count,
-       round(jit_optimization_time_ms::numeric, 3) AS jit_optimization_time_ms,
+       round(jit_optimization_time_ms * 1000) / 1000 AS jit_optimization_time_ms,
        jit_emission_count,
-       round(jit_emission_time_ms::numeric, 3) AS jit_emission_time_ms,
+       round(jit_emission_time_ms * 1000) / 1000 AS jit_emission_time_ms,
        jit_deform_count,
-       round(jit_deform_time_ms::numeric, 3) AS jit_deform_time_ms,
+       round(jit_deform_time_ms * 1000) / 1000 AS jit_deform_time_ms,
        parallel_workers_to_launch,
        parallel_workers_launched,
        stats_since,
        minmax_stats_since
   FROM shown
   LEFT JOIN pg_roles r ON r.oid = userid
- ORDER BY shown.total_exec_time_ms DESC, shown.queryid, userid, toplevel
+ ORDER BY shown.dbid, shown.total_exec_time_ms DESC, shown.queryid, userid, toplevel

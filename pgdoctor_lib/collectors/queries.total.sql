@@ -1,20 +1,43 @@
 -- source: pg_stat_statements, pg_stat_statements_info (postgresql.org/docs/current/pgstatstatements.html)
 -- scope: database
--- rows: one
+-- rows: many, one a database
 -- needs: pg_stat_statements
--- variables: pgss_schema, dbid, texts (as in queries.sql)
+-- variables: pgss_schema, databases, texts, own, told (as in queries.sql)
 -- counters: calls, plans, total_plan_time_ms, total_exec_time_ms, rows, shared_blks_hit, shared_blks_read, shared_blks_dirtied, shared_blks_written, local_blks_hit, local_blks_read, local_blks_dirtied, local_blks_written, temp_blks_read, temp_blks_written, shared_blk_read_time_ms, shared_blk_write_time_ms, local_blk_read_time_ms, local_blk_write_time_ms, temp_blk_read_time_ms, temp_blk_write_time_ms, wal_records, wal_fpi, wal_bytes, wal_buffers_full, jit_functions, jit_generation_time_ms, jit_inlining_count, jit_inlining_time_ms, jit_optimization_count, jit_optimization_time_ms, jit_emission_count, jit_emission_time_ms, jit_deform_count, jit_deform_time_ms, parallel_workers_to_launch, parallel_workers_launched, own_calls, own_exec_time_ms, dealloc
 -- about: Sums over all statements of this database, PGDoctor's own included, and how pg_stat_statements fares.
 --
 -- | `count`, `hidden_count` | statements of this database; of these, those of other roles, which a role without pg_monitor may not see (their counters count all the same) |
+-- | `read_at` | when these and the rows were read: once for several databases of a server, so a few seconds before `collected_at` |
 -- | `own_calls`, `own_exec_time_ms` | PGDoctor's own share of `calls` and `total_exec_time_ms`: its BEGINs and COMMITs, which look like anybody's, not included |
 -- | `calls`, `plans`, `total_plan_time_ms`, `total_exec_time_ms`, `rows`, `shared_blks_hit`, `shared_blks_read`, `shared_blks_dirtied`, `shared_blks_written`, `local_blks_hit`, `local_blks_read`, `local_blks_dirtied`, `local_blks_written`, `temp_blks_read`, `temp_blks_written`, `shared_blk_read_time_ms`, `shared_blk_write_time_ms`, `local_blk_read_time_ms`, `local_blk_write_time_ms`, `temp_blk_read_time_ms`, `temp_blk_write_time_ms`, `wal_records`, `wal_fpi`, `wal_bytes`, `wal_buffers_full`, `jit_functions`, `jit_generation_time_ms`, `jit_inlining_count`, `jit_inlining_time_ms`, `jit_optimization_count`, `jit_optimization_time_ms`, `jit_emission_count`, `jit_emission_time_ms`, `jit_deform_count`, `jit_deform_time_ms`, `parallel_workers_to_launch`, `parallel_workers_launched` | sums of the columns of the same names |
 -- | `entries`, `max` | statements of all databases, and how many there is room for (`pg_stat_statements.max`) |
 -- | `dealloc`, `stats_reset` | 1.9+: how often the least used ones were thrown out for want of room, and since when all is counted |
 -- | `track`, `track_utility`, `track_planning` (13+), `save`, `compute_query_id` (14+), `track_io_timing` | settings; `null` where the role may not see them |
 -- | `recording` | whether any statement is added |
-SELECT count(*) AS count,
-       count(*) FILTER (WHERE s.queryid IS NULL) AS hidden_count,
+WITH given AS MATERIALIZED (
+    SELECT :'databases'::text[] AS databases, :'texts'::bool AS texts, :'own'::bigint[] AS own, :'told'::text[] AS told
+), wanted AS MATERIALIZED (
+    SELECT oid AS dbid, number
+      FROM given, unnest(databases) WITH ORDINALITY AS w (name, number)
+      JOIN pg_database ON datname = w.name
+), entry AS MATERIALIZED (
+    SELECT * FROM :"pgss_schema".pg_stat_statements(false)
+), wording AS MATERIALIZED (
+    SELECT s.dbid, s.queryid, min(left(s.query, 10000) COLLATE "C") AS query
+      FROM :"pgss_schema".pg_stat_statements(true) s
+     WHERE (SELECT texts FROM given)
+       AND s.dbid IN (SELECT dbid FROM wanted)
+       AND s.queryid IS NOT NULL
+     GROUP BY s.dbid, s.queryid
+), own AS MATERIALIZED (
+    SELECT queryid FROM wording WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
+     UNION
+    SELECT unnest(own) FROM given
+)
+SELECT w.dbid::bigint,
+       count(s.dbid) AS count,
+       count(s.dbid) FILTER (WHERE s.queryid IS NULL) AS hidden_count,
+       statement_timestamp() AS read_at,
        coalesce(sum(s.calls) FILTER (WHERE o.queryid IS NOT NULL), 0)::bigint AS own_calls,
        coalesce(round(sum(s.total_exec_time) FILTER (WHERE o.queryid IS NOT NULL)::numeric, 3), 0) AS own_exec_time_ms, -- [pg_stat_statements >= 1.8]
 -- [pg_stat_statements < 1.8]       coalesce(round(sum(s.total_time) FILTER (WHERE o.queryid IS NOT NULL)::numeric, 3), 0) AS own_exec_time_ms,
@@ -80,7 +103,7 @@ SELECT count(*) AS count,
        coalesce(sum(s.parallel_workers_launched), 0)::bigint AS parallel_workers_launched, -- [pg_stat_statements >= 1.12]
 -- [pg_stat_statements < 1.12]       NULL::bigint AS parallel_workers_to_launch,
 -- [pg_stat_statements < 1.12]       NULL::bigint AS parallel_workers_launched,
-       (SELECT count(*) FROM :"pgss_schema".pg_stat_statements(false)) AS entries,
+       (SELECT count(*) FROM entry) AS entries,
        current_setting('pg_stat_statements.max', true)::int AS max,
        (SELECT dealloc FROM :"pgss_schema".pg_stat_statements_info()) AS dealloc,         -- [pg_stat_statements >= 1.9]
        (SELECT stats_reset FROM :"pgss_schema".pg_stat_statements_info()) AS stats_reset, -- [pg_stat_statements >= 1.9]
@@ -94,9 +117,7 @@ SELECT count(*) AS count,
        current_setting('track_io_timing')::bool AS track_io_timing,
        coalesce(current_setting('compute_query_id', true), 'auto') <> 'off'
          AND coalesce(current_setting('pg_stat_statements.track', true), 'top') <> 'none' AS recording
-  FROM :"pgss_schema".pg_stat_statements(false) s
-  LEFT JOIN (SELECT DISTINCT dbid, queryid
-               FROM :"pgss_schema".pg_stat_statements(:'texts')
-              WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') o ON o.dbid = s.dbid AND o.queryid = s.queryid
- WHERE s.dbid = CASE WHEN :'dbid'::oid <> 0 THEN :'dbid'::oid
-                     ELSE (SELECT oid FROM pg_database WHERE datname = current_database()) END
+  FROM wanted w
+  LEFT JOIN entry s ON s.dbid = w.dbid
+  LEFT JOIN own o ON o.queryid = s.queryid
+ GROUP BY w.dbid

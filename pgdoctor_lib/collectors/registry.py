@@ -11,6 +11,7 @@ from pgdoctor_lib.collectors import texts
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.postgres.query import Query, load
 from pgdoctor_lib.postgres.server import Facts, Kind
+from pgdoctor_lib.postgres.session import senseless
 
 FOLDER = Path(__file__).parent
 _APART = ("top_queries", "queries")  # not sections: these have a place of their own in the snapshot
@@ -54,6 +55,14 @@ def statement(parts: Sequence[Asked]) -> str:
     return f"SELECT /* {mark} */ " + ",\n".join([*columns, "pg_is_in_recovery()::text"])
 
 
+def took_ms(before: str | None, after: str | None) -> float:
+    """Milliseconds between two of the clock's columns."""
+    try:
+        return round(float(after or 0) - float(before or 0), 3)
+    except ValueError:
+        raise senseless() from None
+
+
 @cache
 def query(name: str) -> Query:
     """The query in `<name>.sql`."""
@@ -95,7 +104,7 @@ def _section(name: str, kind: Kind, variables: dict[str, str]) -> str:
         return f"SELECT '1 ' || row_to_json(t)::text FROM (\n{sql}) t"
     shared, total = "", "SELECT count(*) AS count FROM r"
     if f"{name}.total" in names():
-        shared, sql, total = _in_common(sql, query(f"{name}.total").sql(kind.has))
+        shared, (sql, total) = in_common(sql, query(f"{name}.total").sql(kind.has))
     return (
         f"WITH {shared}r AS MATERIALIZED (\n{sql}), t AS MATERIALIZED (\n{total})\n"
         "SELECT n.count || ' ' || json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'),"
@@ -103,15 +112,15 @@ def _section(name: str, kind: Kind, variables: dict[str, str]) -> str:
     )
 
 
-def _in_common(rows: str, total: str) -> tuple[str, str, str]:
-    """The CTEs that both begin with, which are computed once, and the rest of each. A CTE ends where a line does."""
-    ours, theirs = rows.splitlines(), total.splitlines()
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False)))
-    ends = [number for number in range(1, same + 1) if all(_CTE_END.fullmatch(file[number]) for file in (ours, theirs))]
-    if not ends or rows.startswith("WITH RECURSIVE"):
-        return "", rows, total
-    shared = "\n".join(ours[: ends[-1]]).removeprefix("WITH ")
-    return f"{shared}\n), ", _from_cte(ours[ends[-1] :]), _from_cte(theirs[ends[-1] :])
+def in_common(*statements: str) -> tuple[str, list[str]]:
+    """The CTEs that all begin with, which are computed once, and the rest of each. A CTE ends where a line does."""
+    files = [statement.splitlines() for statement in statements]
+    same = sum(1 for _ in takewhile(lambda lines: len(set(lines)) == 1, zip(*files, strict=False)))
+    ends = [number for number in range(1, same + 1) if all(_CTE_END.fullmatch(file[number]) for file in files)]
+    if not ends or statements[0].startswith("WITH RECURSIVE"):
+        return "", list(statements)
+    shared = "\n".join(files[0][: ends[-1]]).removeprefix("WITH ")
+    return f"{shared}\n), ", [_from_cte(file[ends[-1] :]) for file in files]
 
 
 def _from_cte(lines: list[str]) -> str:

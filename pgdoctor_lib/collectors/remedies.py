@@ -96,6 +96,12 @@ def settings(facts: Facts, values: dict[str, str]) -> str:
     )
 
 
+def record(facts: Facts) -> str:
+    """What has pg_stat_statements, which is loaded, count."""
+    queryid = {"compute_query_id": "auto"} if facts.has("pg >= 14") else {}
+    return settings(facts, {**queryid, "pg_stat_statements.track": "top"})
+
+
 def failed(collector: str, error: DatabaseError, facts: Facts) -> CollectorError:
     """`error`, as the snapshot tells it."""
     special = {"42501": _permit, "55000": _load}.get(error.sqlstate)

@@ -1,5 +1,6 @@
 """Runs what is due against one database: together in one statement, or, where that fails, each on its own."""
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 
@@ -7,15 +8,16 @@ from pgdoctor_lib.collectors import pgbouncer, plans, top_queries
 from pgdoctor_lib.collectors.budget import Allowance, Budget
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.memory import Memory
-from pgdoctor_lib.collectors.registry import Asked, sections, statement
+from pgdoctor_lib.collectors.registry import Asked, sections, statement, took_ms
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
+from pgdoctor_lib.collectors.statements import Statements
 from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
+from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.connect import reach
 from pgdoctor_lib.postgres.server import Facts
-from pgdoctor_lib.postgres.session import Console, Row, Session, senseless
+from pgdoctor_lib.postgres.session import Console, Row, Session
 from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
 
 BUDGET_S = 60.0
@@ -61,6 +63,7 @@ class Collecting:
         self._explain = explain
         self._routine = routine
         self._keep = routine is not None and routine.interval_s <= KEPT_WITHIN_S
+        self._patience_s = routine.interval_s / 2 if routine else math.inf
         self._memory = Memory()
         self._server = routine.server if routine else self._memory
         self._budget = Budget(routine.allowance, routine.interval_s) if routine else None
@@ -98,26 +101,47 @@ class Collecting:
         claimed = routine is None or self._server.claim(routine.name, routine.interval_s, now)
         server = self._server if claimed else None
         try:
-            collected = run(session, self._limit, budget_s, self._query_text, self._memory, server)
+            collected = run(session, budget_s, self._query_text, self._memory, server, self._patience_s)
             collected = self._with_plans(session, collected, now)
-            elsewhere = _candidates(session)
+            found = self._queries(session, now)
         except BaseException:
             session.close()
             raise
-        collected = self._within_budget(collected, server)
         was_dear = self._memory.was_dear or (server is not None and server.was_dear)
         if self._keep and session.is_direct and not was_dear:
             self._session = session
         else:
             session.close()
-        if elsewhere is None:
-            return collected
-        if isinstance(elsewhere, TopQueries):
-            return _with(collected, elsewhere)
-        known = self._memory.known
-        found = top_queries.elsewhere(elsewhere, self._dsn, self._limit, self._query_text, known.ids(now))
-        known.add(found.told, now)
-        return _with(collected, found)
+        if isinstance(found, list):
+            name = session.facts.db_name
+            found = top_queries.elsewhere(found, self._dsn, lambda there: self._statements(there, name, now))
+        return self._within_budget(_with(collected, found), server)
+
+    def _queries(self, session: Session, now: float) -> TopQueries | list[str]:
+        """What this session tells of statements, or the names of other databases that may have the extension."""
+        facts = session.facts
+        if top_queries.readable(facts):
+            return self._statements(session, facts.db_name, now)
+        if not facts.pg_stat_statements_loaded:
+            return top_queries.unreadable(facts)
+        try:
+            return top_queries.candidates(session)
+        except DatabaseError as error:
+            return TopQueries(None, (failed(top_queries.NAME, error, facts),))
+
+    def _statements(self, session: Session, name: str, now: float) -> TopQueries:
+        """Of database `name`, from this session; where no pooler is in between, together with others of the server."""
+        facts = session.facts
+        memory = self._server if session.is_direct else self._memory
+        how = (session.address, facts.role, facts.extensions.get(top_queries.EXTENSION), facts.server_encoding)
+        key = (*how, self._limit, self._query_text)
+        statements = memory.statements.setdefault(key, Statements(self._limit, self._query_text))
+        try:
+            return statements.of(name, self._routine.interval_s if self._routine else 0.0, session, now)
+        except DatabaseError as error:
+            if is_lost(error) or error.sqlstate == _NOT_PREPARED:
+                raise
+            return TopQueries(None, (failed(top_queries.NAME, error, facts),))
 
     def _with_plans(self, session: Session, collected: Collected, now: float) -> Collected:
         part = Asked(plans.NAME, (), plans.EVERY_S)
@@ -139,16 +163,6 @@ class Collecting:
         return replace(collected, errors=(*collected.errors, error)) if error else collected
 
 
-def _candidates(session: Session) -> list[Row] | TopQueries | None:
-    """Other databases that may have the extension, or why that cannot be told; None where this one has it."""
-    if not session.facts.pg_stat_statements_loaded or top_queries.readable(session.facts):
-        return None
-    try:
-        return top_queries.candidates(session)
-    except (DatabaseError, DeadlineExceeded) as error:
-        return TopQueries(None, (CollectorError(top_queries.NAME, str(error)),))
-
-
 def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
     """Connect, collect everything, disconnect, within about `budget_s`. Raises as `Collecting.once`."""
     return Collecting(dsn, limit, query_text).once(budget_s)
@@ -156,40 +170,37 @@ def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryT
 
 def run(
     session: Session,
-    limit: int,
     budget_s: float = BUDGET_S,
     query_text: QueryText = "masked",
     memory: Memory | None = None,
     server: Memory | None = None,
+    patience_s: float = math.inf,
 ) -> Collected:
-    """What is due by these memories, in this session; without any: everything. `limit`: how many top queries.
+    """What is due by these memories, in this session, but for statements; without any: everything.
 
     `server`: for the server's sections, None where another database brings them along. A third of the time is for the
-    one statement of what each cycle asks, half of it for what is asked alone. A collector that fails costs its own
-    section. Raises `DatabaseError` when the connection is lost.
+    one statement of what each cycle asks, half of it for what is asked alone; once that takes longer than `patience_s`,
+    the rest is left to the next cycle. A collector that fails costs its own section. Raises `DatabaseError` when the
+    connection is lost.
     """
     if memory is None:
         memory = server = Memory()
     facts, now = session.facts, time.monotonic()
     asked = _due(facts, query_text, memory, server, now)
-    if top_queries.readable(facts):
-        asked.append(top_queries.asked(facts, limit, query_text, known=memory.known.ids(now)))
-    answers = _ask(session, asked, budget_s)
+    answers = _ask(session, asked, budget_s, now + patience_s)
     errors = [failed(name, error, facts) for name, error in answers.failures.items()]
     errors += [*memory.refusals, *(server.refusals if server and server is not memory else ())]
     for part in asked:
-        if at := server if part.is_servers else memory:
+        at = server if part.is_servers else memory
+        if at and part.name in answers.rows.keys() | answers.failures.keys():
             at.asked(part, answers.failures.get(part.name), facts, now)
     if not facts.has_pg_monitor:
         errors.append(unprivileged(facts))
-    found = {name: _json_of(row[0]) for name, row in answers.rows.items() if name != top_queries.NAME}
+    found = {name: _json_of(row[0]) for name, row in answers.rows.items()}
     spoiled = [name for name, text in found.items() if not is_json(text, "{n")]
     errors += [CollectorError(name, NO_JSON) for name in spoiled]
     whole = tuple(Section(name, text) for name, text in found.items() if name not in spoiled)
-    collected = Collected(facts.db_name, facts.version, whole, None, tuple(errors), answers.costs)
-    top = _top_queries(session, answers.rows.get(top_queries.NAME), limit, query_text, memory.known.ids(now))
-    memory.known.add(top.told, now)
-    return _with(collected, top)
+    return Collected(facts.db_name, facts.version, whole, None, tuple(errors), answers.costs)
 
 
 @dataclass
@@ -205,7 +216,7 @@ class _Answers:
         self.rows[part.name] = row
         count, _, _ = (row[0] or "").partition(" ")
         size = sum(len(text or "") for text in row)
-        self.costs[part.name] = Cost(_milliseconds(before, after), int(count) if count.isdigit() else 0, size)
+        self.costs[part.name] = Cost(took_ms(before, after), int(count) if count.isdigit() else 0, size)
 
 
 def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | None, now: float) -> list[Asked]:
@@ -216,28 +227,29 @@ def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | N
     return [part for part in parts if (at := server if part.is_servers else memory) and at.is_due(part, facts, now)]
 
 
-def _ask(session: Session, asked: list[Asked], budget_s: float) -> _Answers:
+def _ask(session: Session, asked: list[Asked], budget_s: float, until: float) -> _Answers:
     """What each cycle asks, together; the rest alone: it takes longer, and some of it locks until it commits."""
     answers = _Answers()
-    quick = [part for part in asked if not part.every_s]
+    quick, dear = ([part for part in asked if bool(part.every_s) is seldom] for seldom in (False, True))
+    alone_s = min(ALONE_S, budget_s / 2 / max(1, len(asked)))
     try:
         if quick:
             _together(session, quick, min(TOGETHER_S, budget_s / 3), answers)
-        left = [part for part in asked if part.every_s]
     except DatabaseError as error:
         if is_lost(error) or error.sqlstate == _NOT_PREPARED:
             raise
-        left = [part for part in asked if part.name != top_queries.NAME]
-    if left:
-        _each(session, left, min(ALONE_S, budget_s / 2 / len(left)), answers)
+        for part in quick:
+            _alone(session, part, alone_s, answers)
+    for part in dear:
+        if time.monotonic() < until:
+            _alone(session, part, alone_s, answers)
     return answers
 
 
 def _together(session: Session, asked: list[Asked], timeout_s: float, answers: _Answers) -> None:
     """All parts in one round trip."""
     text, width = statement(asked), sum(len(part.columns) + 1 for part in asked) + 2
-    with session.transaction(timeout_s):
-        row = session.row(session.prepared(text), width)
+    row = session.ask(text, width, timeout_s, again=True)
     if row[-1] != str(session.facts.in_recovery).lower():
         raise DatabaseError("the server's role changed: it was promoted", sqlstate=_CHANGED)
     start = 0
@@ -247,52 +259,27 @@ def _together(session: Session, asked: list[Asked], timeout_s: float, answers: _
         start = end
 
 
-def _each(session: Session, asked: list[Asked], timeout_s: float, answers: _Answers) -> None:
-    """Every part in a transaction of its own."""
-    for part in asked:
-        try:
-            with session.transaction(timeout_s):
-                before, *row, after, _ = session.row(statement([part]), len(part.columns) + 3)
-            answers.add(part, tuple(row), before, after)
-        except DatabaseError as error:
-            if is_lost(error):
-                raise
-            answers.failures[part.name] = error
-
-
-def _top_queries(
-    session: Session, row: Row | None, limit: int, query_text: QueryText, known: frozenset[str]
-) -> TopQueries:
-    facts = session.facts
-    if row is not None:
-        return top_queries.answered(row, facts)
-    if not top_queries.readable(facts):
-        return top_queries.unreadable(facts)
+def _alone(session: Session, part: Asked, timeout_s: float, answers: _Answers) -> None:
+    """A part in a transaction of its own."""
     try:
-        return top_queries.alone(session, limit, query_text, known=known)
+        before, *row, after, _ = session.ask(statement([part]), len(part.columns) + 3, timeout_s)
+        answers.add(part, tuple(row), before, after)
     except DatabaseError as error:
         if is_lost(error):
             raise
-        return TopQueries(None, (failed(top_queries.NAME, error, facts),))
+        answers.failures[part.name] = error
 
 
 def _with(collected: Collected, found: TopQueries) -> Collected:
-    others = tuple(error for error in collected.errors if error.collector != top_queries.NAME)
     queries = () if found.queries is None else (Section(top_queries.SECTION, found.queries),)
-    sections_now = (*collected.sections, *queries)
-    return replace(collected, sections=sections_now, top_queries=found.json, errors=(*others, *found.errors))
+    costs = {**collected.costs, top_queries.NAME: found.cost} if found.cost else collected.costs
+    sections_now, errors = (*collected.sections, *queries), (*collected.errors, *found.errors)
+    return replace(collected, sections=sections_now, top_queries=found.json, errors=errors, costs=costs)
 
 
 def _json_of(text: str | None) -> str:
     """A section's text without the number of rows that it begins with."""
     return (text or "").partition(" ")[2] or "null"
-
-
-def _milliseconds(before: str | None, after: str | None) -> float:
-    try:
-        return round(float(after or 0) - float(before or 0), 3)
-    except ValueError:
-        raise senseless() from None
 
 
 def is_lost(error: DatabaseError) -> bool:

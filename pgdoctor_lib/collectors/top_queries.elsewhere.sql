@@ -5,8 +5,7 @@
 --
 -- Template databases are left alone: a session in one makes CREATE DATABASE fail.
 SELECT /* pgdoctor:top_queries */
-       datname,
-       (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS dbid
+       datname
   FROM pg_database
  WHERE datallowconn
    AND NOT datistemplate

@@ -1,29 +1,30 @@
 """Statements' counters, from pg_stat_statements: wherever it is, and why not where it isn't.
 
-Two things are made of one reading: `top_queries`, in the shape of the first PGDoctor, and the section `queries`.
+Two things are made of one reading: `top_queries`, in the shape of the first PGDoctor, and the section `queries`. One
+reading is for several databases of a server, since the server goes through the entries of all to find those of one.
 """
 
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
-from pgdoctor_lib.collectors.registry import Asked, query
-from pgdoctor_lib.collectors.remedies import CREATE, PRELOAD, grant
+from pgdoctor_lib.collectors.registry import Asked, in_common, query, statement, took_ms
+from pgdoctor_lib.collectors.remedies import CREATE, create, grant, preload, record
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn, Host
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import connect
-from pgdoctor_lib.postgres.query import quote_identifier
+from pgdoctor_lib.postgres.query import quote_literal
 from pgdoctor_lib.postgres.server import Facts, Kind
-from pgdoctor_lib.postgres.session import Row, Session
+from pgdoctor_lib.postgres.session import Session, senseless
 from pgdoctor_lib.secret import one_line
-from pgdoctor_lib.snapshot import CollectorError
+from pgdoctor_lib.snapshot import CollectorError, Cost
 
 NAME = "top_queries"
 SECTION = "queries"
@@ -31,24 +32,41 @@ EXTENSION = "pg_stat_statements"
 STATEMENT_TIMEOUT_S = 5.0
 SEARCH_S = 5.0  # for all the databases that might have the extension together: they answer soon, or hold up the cycle
 SEARCH_AGAIN_S = 3600.0
-_RECORD = "set compute_query_id to auto and pg_stat_statements.track to top"
 _FORGET = (
     "as a superuser, forget the statements of databases in other encodings: "
     "SELECT pg_stat_statements_reset(0, dbid, 0) FROM (SELECT DISTINCT dbid FROM pg_stat_statements(false)) s "
     "LEFT JOIN pg_database d ON d.oid = dbid WHERE d.encoding IS DISTINCT FROM "
     "(SELECT encoding FROM pg_database WHERE datname = current_database())"
 )
-_UNTRANSLATABLE = ("22021", "22P05")
 _QUERYID = re.compile("-?[0-9]{1,19}")
-_KNOWN = "pgdoctor:known"  # stands for queryids, which are numbers
-_SEPARATOR, _PARTS = "\x1e", 4  # JSON that the server wrote holds no control characters
-_ALL = """SELECT n.count || ' ' || concat_ws(chr(30),
-       (SELECT coalesce(json_agg(u), '[]')::text FROM u),
-       json_build_object('hidden', t.hidden_count, 'recording', t.recording),
-       json_build_object('rows', coalesce((SELECT json_agg(r) FROM r), '[]'), 'total', row_to_json(t),
-                         'more', greatest(0, t.count - n.count)),
-       (SELECT coalesce(string_agg(queryid, ' '), '') FROM r WHERE query IS NOT NULL))
-  FROM t, (SELECT count(*) FROM r) n"""
+_FINGERPRINT = re.compile(r'"fingerprint":"(-?[0-9]{1,19})"')  # unescaped, so not in a text
+_TEXTLESS = re.compile(r'"fingerprint":"(-?[0-9]{1,19})","normalized_query":null')
+_GIVEN = {
+    "databases": "{pgdoctor:databases}",
+    "texts": "pgdoctor:texts",
+    "own": "{pgdoctor:own}",
+    "told": "{pgdoctor:told}",
+}
+_DATABASE, _PART, _PARTS = "\x1d", "\x1e", 6  # JSON that the server wrote holds no control characters
+_JSON = "'{' || substr(json, strpos(json, ',') + 1)"  # without dbid, the first column
+_NUMBERED = "SELECT dbid, row_number() OVER () AS number, row_to_json(x)::text AS json FROM"
+_ALL = f"""SELECT (SELECT count(*) FROM r) || ' ' || concat_ws(chr(29),
+       (SELECT coalesce(string_agg(queryid::text, ' '), '') FROM own),
+       string_agg(concat_ws(chr(30), number,
+           '[' || coalesce(u.rows, '') || ']',
+           json_build_object('hidden', t.hidden_count, 'recording', t.recording),
+           '{{"rows":[' || coalesce(r.rows, '') || '],"total":' || {_JSON.replace("json", "t.json")}
+             || ',"more":' || greatest(0, t.count - coalesce(r.count, 0)) || '}}',
+           coalesce(s.queryids, ''),
+           coalesce(s.postponed, '')), chr(29)))
+  FROM wanted
+  JOIN t USING (dbid)
+  LEFT JOIN (SELECT dbid, string_agg({_JSON}, ',' ORDER BY number) AS rows FROM u GROUP BY dbid) u USING (dbid)
+  LEFT JOIN (SELECT dbid, string_agg({_JSON}, ',' ORDER BY number) AS rows, count(*)
+               FROM r GROUP BY dbid) r USING (dbid)
+  LEFT JOIN (SELECT dbid, string_agg(DISTINCT queryid::text, ' ') AS queryids,
+                    string_agg(queryid::text, ' ') FILTER (WHERE is_new AND NOT is_told) AS postponed
+               FROM shown GROUP BY dbid) s USING (dbid)"""
 
 
 @dataclass(frozen=True)
@@ -66,48 +84,132 @@ _places: dict[tuple[tuple[Host, ...], str], _Place] = {}
 class TopQueries:
     """`json`: the array as text, None where it could not be read; `errors`: what is missing from it, and why.
 
-    `queries`: the section's text; `told`: the queryids of those of its rows that came with their texts.
+    `queries`: the section's text; `cost`: what the reading cost, where it was this database that read.
     """
 
     json: str | None
     errors: tuple[CollectorError, ...] = ()
     queries: str | None = None
-    told: frozenset[str] = frozenset()
+    cost: Cost | None = None
 
 
-def asked(
-    facts: Facts,
+@dataclass(frozen=True)
+class Part:
+    """What a reading brought for one database.
+
+    `top`: the array as text; `queries`: the section; `hidden_count`: statements of other roles; `recording`: whether
+    any is recorded; `queryids`: of the statements that `queries` tells, `postponed` those whose texts are still to
+    come.
+    """
+
+    top: str
+    queries: str
+    hidden_count: int
+    recording: bool
+    queryids: frozenset[str]
+    postponed: frozenset[str]
+
+    def with_texts(self, wordings: Mapping[str, str]) -> "Part":
+        """With texts from an earlier reading, by queryid, each as JSON."""
+
+        def told(match: re.Match[str]) -> str:
+            return f'"fingerprint":"{match[1]}","normalized_query":{wordings.get(match[1], "null")}'
+
+        return replace(self, top=_TEXTLESS.sub(told, self.top))
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """The queryids of `top`."""
+        return frozenset(_FINGERPRINT.findall(self.top))
+
+    @property
+    def wordings(self) -> dict[str, str]:
+        """The texts in `top` by queryid, each as JSON. {} where it is senseless."""
+        try:
+            rows = json.loads(self.top)
+            return {row["fingerprint"]: json.dumps(row["normalized_query"], ensure_ascii=False) for row in rows}
+        except (ValueError, TypeError, LookupError, RecursionError):
+            return {}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`parts`: by database; `own`: queryids of PGDoctor's own statements."""
+
+    parts: dict[str, Part]
+    own: frozenset[str]
+    cost: Cost
+
+
+def read(
+    session: Session,
+    databases: Sequence[str],
     limit: int,
     query_text: QueryText,
-    dbid: int = 0,
-    *,
-    texts: bool = True,
-    known: frozenset[str] = frozenset(),
-) -> Asked:
-    """The statements of database `dbid` (0: this one) that are among the first `limit` by any measure, and sums of all.
+    own: frozenset[str] = frozenset(),
+    told: Mapping[str, frozenset[str]] | None = None,
+) -> Reading:
+    """The statements of each database that are among the first `limit` by any measure, and sums over all of its own.
 
-    `known`: queryids whose texts the section `queries` may leave out.
+    With texts where `told` is given: by database, the queryids whose texts the section may leave out. Without, `own`
+    tells PGDoctor's own statements, which are left out.
     """
-    reading = _reading(facts.kind, limit, query_text, dbid, texts=texts)
-    return Asked(NAME, (reading.replace(_KNOWN, ",".join(sorted(known))),))
+    part = Asked(NAME, (_reading(session.facts.kind, limit, query_text),))
+    values = (
+        _array(databases),
+        str(told is not None).lower(),
+        f"'{{{','.join(sorted(own))}}}'",
+        _pairs(databases, told or {}),
+    )
+    row = session.ask(statement([part]), 4, STATEMENT_TIMEOUT_S, again=True, values=values)
+    count, _, text = (row[1] or "").partition(" ")
+    first, *parts = text.split(_DATABASE)
+    cost = Cost(took_ms(row[0], row[2]), int(count) if count.isdigit() else 0, len(text))
+    return Reading(dict(_part(each, databases) for each in parts), _queryids(first), cost)
 
 
 @lru_cache(32)
-def _reading(kind: Kind, limit: int, query_text: QueryText, dbid: int, *, texts: bool) -> str:
-    """The column of `asked`, with `_KNOWN` for the queryids that change from cycle to cycle."""
-    schema = dict(kind.extensions)[EXTENSION].schema
-    variables = {"pgss_schema": schema, "dbid": str(dbid), "limit": str(limit), "texts": str(texts).lower()}
-    variables |= {"known": f"{{{_KNOWN}}}", **masking.variables(query_text)}
-    reading, rows = query(SECTION).sql(kind.has, **variables).rsplit("\nSELECT ", 1)
-    scan = f"{quote_identifier(schema)}.pg_stat_statements"
-    read = {f"{scan}(false)": "entry", f"{scan}('{variables['texts']}')": "wording"}
-    ctes = {"r": f"SELECT {rows}"}
-    for name, file in (("t", f"{SECTION}.total"), ("u", NAME)):
-        ctes[name] = query(file).sql(kind.has, **variables)
-        for call, cte in read.items():
-            ctes[name] = ctes[name].replace(call, cte)
-    made = "".join(f", {name} AS MATERIALIZED (\n{sql})" for name, sql in ctes.items())
-    return f"{reading}{made}\n{_ALL}"
+def _reading(kind: Kind, limit: int, query_text: QueryText) -> str:
+    """What `read` asks, with `$1` to `$4` for what changes from cycle to cycle."""
+    variables = {"pgss_schema": dict(kind.extensions)[EXTENSION].schema, "limit": str(limit), **_GIVEN}
+    variables |= masking.variables(query_text)
+    files = (SECTION, f"{SECTION}.total", NAME)
+    shared, (rows, total, top) = in_common(*(query(file).sql(kind.has, **variables) for file in files))
+    made, rows = rows.rsplit("\nSELECT ", 1)
+    made = made.removeprefix("WITH ")
+    ctes = f"{made}, r AS MATERIALIZED ({_NUMBERED} (\nSELECT {rows}) x)"
+    ctes += f", t AS MATERIALIZED (SELECT x.*, row_to_json(x)::text AS json FROM (\n{total}) x)"
+    sql = f"WITH {shared}{ctes}, u AS ({_NUMBERED} (\n{top}) x)\n{_ALL}"
+    for number, given in enumerate(_GIVEN.values(), 1):
+        sql = sql.replace(quote_literal(given), f"${number}")
+    return sql
+
+
+def _array(names: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(map(quote_literal, names))}]"
+
+
+def _pairs(databases: Sequence[str], told: Mapping[str, frozenset[str]]) -> str:
+    """An array of a database's place in `databases` and a queryid."""
+    pairs = (f"{n}/{each}" for n, name in enumerate(databases, 1) for each in sorted(told.get(name, ())))
+    return f"'{{{','.join(pairs)}}}'"
+
+
+def _part(text: str, databases: Sequence[str]) -> tuple[str, Part]:
+    """A database's name and what came for it. Raises `DatabaseError` where that makes no sense."""
+    fields = text.split(_PART)
+    told = _total(fields[2]) if len(fields) == _PARTS else None
+    place = int(fields[0]) if re.fullmatch("[0-9]{1,6}", fields[0]) else 0
+    if told is None or not 1 <= place <= len(databases):
+        raise senseless()
+    top, queries = fields[1], fields[3]
+    if not (is_json(top, "[") and is_json(queries, "{")):
+        raise DatabaseError(NO_JSON)
+    return databases[place - 1], Part(top, queries, *told, _queryids(fields[4]), _queryids(fields[5]))
+
+
+def _queryids(text: str) -> frozenset[str]:
+    return frozenset(filter(_QUERYID.fullmatch, text.split()))
 
 
 def readable(facts: Facts) -> bool:
@@ -118,71 +220,50 @@ def readable(facts: Facts) -> bool:
 def unreadable(facts: Facts) -> TopQueries:
     """Why there is nothing to be read in this database, and what mends it."""
     if facts.pg_stat_statements_loaded:
-        return _nothing("pg_stat_statements is loaded, but no extension of this database", CREATE)
-    created = EXTENSION in facts.extensions
-    return _nothing("pg_stat_statements is not loaded", PRELOAD if created else f"{PRELOAD}, then {CREATE}")
+        return _nothing("pg_stat_statements is loaded, but no extension of this database", create(facts))
+    then = "" if EXTENSION in facts.extensions else f", then {CREATE}"
+    return _nothing("pg_stat_statements is not loaded", preload(facts) + then)
 
 
-def answered(row: Row, facts: Facts) -> TopQueries:
-    """What the column of `asked` brought, and what it tells is missing."""
-    parts = (row[0] or "").partition(" ")[2].split(_SEPARATOR)
-    told = _total(parts[1]) if len(parts) == _PARTS else None
-    if told is None or not (is_json(parts[0], "[") and is_json(parts[2], "{")):
-        return TopQueries(None, (CollectorError(NAME, NO_JSON),))
-    hidden_count, recording = told
-    errors = []
-    if hidden_count:
-        hidden = f"{hidden_count} statements of other roles are hidden from {one_line(facts.role)}"
-        errors.append(CollectorError(NAME, hidden, grant(facts)))
-    if not recording:
-        errors.append(CollectorError(NAME, "pg_stat_statements records nothing", _RECORD))
-    ids = parts[3].split()
-    return TopQueries(parts[0], tuple(errors), parts[2], frozenset(filter(_QUERYID.fullmatch, ids)))
+def answered(part: Part, facts: Facts, errors: Sequence[CollectorError] = (), cost: Cost | None = None) -> TopQueries:
+    """What a part tells, and what it tells is missing."""
+    found = list(errors)
+    if part.hidden_count:
+        hidden = f"{part.hidden_count} statements of other roles are hidden from {one_line(facts.role)}"
+        found.append(CollectorError(NAME, hidden, grant(facts)))
+    if not part.recording:
+        found.append(CollectorError(NAME, "pg_stat_statements records nothing", record(facts)))
+    return TopQueries(part.top, tuple(found), part.queries, cost)
 
 
-def alone(
-    session: Session, limit: int, query_text: QueryText, dbid: int = 0, known: frozenset[str] = frozenset()
-) -> TopQueries:
-    """Database `dbid`'s top queries, read in a statement of its own. Texts that this encoding lacks are left out."""
-    try:
-        return _read(session, asked(session.facts, limit, query_text, dbid, known=known))
-    except DatabaseError as error:
-        if error.sqlstate not in _UNTRANSLATABLE:
-            raise
-    found = _read(session, asked(session.facts, limit, query_text, dbid, texts=False))
-    why = f"texts are left out: some database's statements cannot be written in {session.facts.server_encoding}"
-    return replace(found, errors=(*found.errors, CollectorError(NAME, why, _FORGET)))
+def textless(facts: Facts) -> CollectorError:
+    """Texts that this database's encoding lacks are left out, all of them."""
+    why = f"texts are left out: some database's statements cannot be written in {facts.server_encoding}"
+    return CollectorError(NAME, why, _FORGET)
 
 
-def candidates(session: Session) -> list[Row]:
-    """The databases of the server that may have the extension: names, each with this database's oid."""
+def candidates(session: Session) -> list[str]:
+    """The names of the server's databases that may have the extension."""
     with session.transaction(STATEMENT_TIMEOUT_S):
         rows = session.query(query(f"{NAME}.elsewhere").sql(session.facts.has))
-    return [row for row in rows if len(row) == 2 and re.fullmatch("[0-9]{1,10}", row[1] or "")]
+    return [row[0] for row in rows if len(row) == 1 and row[0]]
 
 
-def elsewhere(
-    databases: list[Row], dsn: Dsn, limit: int, query_text: QueryText, known: frozenset[str] = frozenset()
-) -> TopQueries:
-    """The same from another database of the server: the first that has the extension and lets us in.
+def elsewhere(databases: list[str], dsn: Dsn, read: Callable[[Session], TopQueries]) -> TopQueries:
+    """What `read` finds in another database of the server: the first that has the extension and lets us in.
 
     Where it was found, or that it was not, is remembered for an hour: no cycle in between searches.
     """
     key, now = (dsn.hosts, dsn.dbname), time.monotonic()
     place = _places.get(key)
     if place and now < place.until:
-        databases = [each for each in databases if each[0] == place.dbname]
+        databases = [each for each in databases if each == place.dbname]
     else:
         place = None
     try:
         with deadline(SEARCH_S, "the search for pg_stat_statements"):
-            for dbname, dbid in databases:
-                found = _from(
-                    dsn,
-                    str(dbname),
-                    partial(alone, limit=limit, query_text=query_text, dbid=int(dbid or 0), known=known),
-                )
-                if found:
+            for dbname in databases:
+                if found := _from(dsn, dbname, read):
                     _places[key] = place or _Place(dbname, now + SEARCH_AGAIN_S)
                     return found
     except DeadlineExceeded as error:
@@ -201,12 +282,6 @@ def _from(dsn: Dsn, dbname: str, read: Callable[[Session], TopQueries]) -> TopQu
             return read(session) if readable(session.facts) else None
     except DatabaseError:
         return None  # a database that does not let us in is no database to read it from
-
-
-def _read(session: Session, part: Asked) -> TopQueries:
-    with session.transaction(STATEMENT_TIMEOUT_S):
-        row = session.row(part.statement, len(part.columns))
-    return answered(row, session.facts)
 
 
 def _total(text: str) -> tuple[int, bool] | None:

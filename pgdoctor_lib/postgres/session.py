@@ -16,6 +16,7 @@ from pgdoctor_lib.secret import one_line
 
 CANCEL_TIMEOUT_S = 2.0
 LOCK_TIMEOUT_MS = 100
+_MOST_PREPARED = 8
 SHOW_S = 5.0  # for one answer of PgBouncer's console
 MOST_SHOWN = 10_000  # rows of it: the rest is counted
 _FACTS_S = 60.0  # at most, however long connecting may take
@@ -48,11 +49,12 @@ class Session:
         self._cancel = cancel
         self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
-        self._opening = ""  # of a transaction that nothing has been asked in yet
         self._prepared: set[str] = set()
         self.is_direct = False  # no pooler is in between
         self.prepares = False  # it is to be used for long, so that planning once pays
         self.facts = self._read_facts(limit_s)
+        parameters = connection.info.dsn_parameters
+        self.address = tuple(parameters.get(key, "") for key in ("host", "hostaddr", "port"))
 
     def __enter__(self) -> "Session":
         return self
@@ -71,31 +73,53 @@ class Session:
         """End the session; whatever it was doing is rolled back."""
         self._connection.close()
 
+    def ask(
+        self, sql: str, width: int, timeout_s: float = 5.0, *, again: bool = False, values: Sequence[str] = ()
+    ) -> Row:
+        """The one row of `width` columns of one statement, in a read-only transaction of its own, with its limits.
+
+        Where no pooler is in between it is one message to the server, which begins the transaction and ends it by
+        itself: one round trip, and no moment in which it stands open and idle. `again`: it will be asked for often,
+        so that planning it once pays in a session that `prepares`. `values`: SQL, for `$1::`, `$2::`, … in `sql`.
+        """
+        if not self.is_direct:
+            with self.transaction(timeout_s):
+                return self.row(_filled(sql, values), width)
+        self._statement_timeout_s, self._backend_pid = timeout_s, self.greeter_pid
+        limits = self._limits(timeout_s, transaction_read_only="on", plan_cache_mode="force_generic_plan")
+        if self.prepares and again:
+            return self.row(f"{limits}; {self._prepared_as(sql, limits)}{_arguments(values)}", width)
+        return self.row(f"{limits}; {_filled(sql, values)}", width)
+
+    def _prepared_as(self, sql: str, limits: str) -> str:
+        """What executes it. A plan takes the server's memory: those of yesterday's questions are given up."""
+        name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
+        if name not in self._prepared:
+            if len(self._prepared) >= _MOST_PREPARED:
+                self.query("DEALLOCATE ALL")
+                self._prepared.clear()
+            self.query(f"{limits}; PREPARE {name} AS {sql}")
+            self._prepared.add(name)
+        return f"EXECUTE {name}"
+
     @contextlib.contextmanager
     def transaction(self, statement_timeout_s: float = 5.0) -> Iterator[None]:
         """A read-only transaction with session limits that end with it, so that a pooler's next client sees none.
 
-        BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`: one round trip, and where no pooler is
-        in between, in which the backend may be any, none but that of the first query.
+        BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`: one round trip.
         """
         self._statement_timeout_s = statement_timeout_s
         try:
-            if self.is_direct:
-                self._opening, self._backend_pid = f"{self._limits(statement_timeout_s)}; ", self.greeter_pid
-            else:
-                self._backend_pid = _whole(self.query(self._limits(statement_timeout_s)))
+            self._backend_pid = _whole(self.query(f"BEGIN READ ONLY; {self._limits(statement_timeout_s)}"))
             yield
         except BaseException:
-            self._opening, self._backend_pid = "", 0
+            self._backend_pid = 0
             if not self._connection.closed:
                 with contextlib.suppress(DatabaseError):
                     self.query("ROLLBACK")
             raise
         self._backend_pid = 0  # before the COMMIT: while we wait for its answer, the backend may serve another
-        if self._opening:
-            self._opening = ""
-        else:
-            self.query("COMMIT")
+        self.query("COMMIT")
 
     def query(self, sql: str, params: Sequence[object] | None = None) -> list[Row]:
         """All rows of one statement, every value as PostgreSQL's text (None for NULL).
@@ -103,7 +127,6 @@ class Session:
         `DatabaseError` carries the SQLSTATE. When the wait is cut short, the server is told to cancel.
         """
         limit_s = self._statement_timeout_s + _GRACE_S
-        sql, self._opening = self._opening + sql, ""
         with _asking("the query", limit_s, self._abandon), self._connection.cursor() as cursor:
             cursor.execute(sql, params)
             return [tuple(map(_text, row)) for row in cursor.fetchall()] if cursor.description else []
@@ -115,16 +138,6 @@ class Session:
             raise senseless()
         return rows[0]
 
-    def prepared(self, sql: str) -> str:
-        """What runs `sql` in the transaction under way: planned once a session, where that pays; else `sql` itself."""
-        if not (self.is_direct and self.prepares):
-            return sql
-        name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-        if name not in self._prepared:
-            self.query(f"PREPARE {name} AS {sql}")
-            self._prepared.add(name)
-        return f"EXECUTE {name}"
-
     def _read_facts(self, limit_s: float) -> Facts:
         require_supported(self._connection.server_version)
         with self.transaction(min(limit_s, _FACTS_S)):
@@ -135,7 +148,8 @@ class Session:
         except (*SENSELESS, AttributeError, RecursionError):
             raise senseless() from None
 
-    def _limits(self, statement_timeout_s: float) -> str:
+    def _limits(self, statement_timeout_s: float, **more: str) -> str:
+        """The statement that sets the limits of the transaction under way; its last column is the backend's pid."""
         timeout_ms = max(1, int(statement_timeout_s * 1000))
         limits = {
             "search_path": "pg_catalog",
@@ -143,13 +157,14 @@ class Session:
             "lock_timeout": str(LOCK_TIMEOUT_MS),
             "idle_in_transaction_session_timeout": str(timeout_ms + 10_000),
             "jit": "off",
+            **more,
         }
         if self._connection.get_parameter_status("server_encoding") == "SQL_ASCII":
             limits["client_encoding"] = "SQL_ASCII"
         columns = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items()]
         if self._connection.server_version >= 140000:
             columns.append(_CHECK_CLIENT)
-        return f"BEGIN READ ONLY; SELECT /* pgdoctor */ {', '.join(columns)}, pg_catalog.pg_backend_pid()"
+        return f"SELECT /* pgdoctor */ {', '.join(columns)}, pg_catalog.pg_backend_pid()"
 
     def _abandon(self) -> None:
         """The wait was cut short: close the connection, and have the server end what it was doing."""
@@ -201,6 +216,16 @@ def _asking(what: str, limit_s: float, give_up: Callable[[], None]) -> Iterator[
     except BaseException:
         give_up()
         raise
+
+
+def _filled(sql: str, values: Sequence[str]) -> str:
+    for number, value in enumerate(values, 1):
+        sql = sql.replace(f"${number}::", f"{value}::")
+    return sql
+
+
+def _arguments(values: Sequence[str]) -> str:
+    return f"({', '.join(values)})" if values else ""
 
 
 def senseless() -> DatabaseError:

@@ -1,5 +1,6 @@
 """A database that was found and then dropped: it is looked for again when it is missed, not a minute later."""
 
+import json
 from collections.abc import Callable, Iterator
 
 import gevent
@@ -10,7 +11,11 @@ from pgdoctor_lib.clock import SYSTEM
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.values import Discover
+from tests.agent.at_home import configure
+from tests.fix_daemon import Cli
+from tests.fix_endpoint import Endpoint
 from tests.postgres.server import Server
+from tests.waiting import wait_for
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -59,3 +64,19 @@ def test_nobody_hurries_in_vain(fresh_server: Server, discovery: Discovery, note
     assert notes[1].startswith("looking for databases failed: ")
     discovery.look_now("production/app")
     assert not wake.is_set(), "the server is down, not a database: each failing cycle tells"
+
+
+def test_a_daemon_misses_a_dropped_database_once(cli: Cli, fresh_server: Server, endpoint: Endpoint) -> None:
+    fresh_server.create_database("app")
+    entry = {"name": "production", "dsn": fresh_server.dsn(), "interval": 2, "discover": True}
+    configure(cli, json.dumps({"endpoint": endpoint.url, "token": "tok", "databases": [entry]}))
+    daemon = cli.start("daemon")
+    daemon.wait_for_line(r"\[production/app\] Collecting .* ✓")
+    fresh_server.drop_database("app")
+    daemon.wait_for_line(r"\[production\] 1 database gone: production/app$")
+    before = len(endpoint.snapshots)
+    wait_for(lambda: len(endpoint.snapshots) >= before + 2, "the other is not collected")
+    failed = [line for line in daemon.lines if "[production/app]" in line and "✗" in line]
+    assert len(failed) <= 1, failed
+    daemon.send()
+    assert daemon.finish().returncode == 0

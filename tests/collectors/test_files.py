@@ -19,10 +19,11 @@ from tests.postgres.server import Database, Server
 RECORDED = Path(__file__).with_name("columns")  # a file each: a line a column, its name and its type
 VARIABLES = {
     "pgss_schema": "public",
-    "dbid": "0",
+    "databases": "{postgres}",
     "limit": "20",
     "texts": "true",
-    "known": "{}",
+    "own": "{}",
+    "told": "{}",
     "names": '[[null, "pg_class", null, false], [null, "lower", null, true]]',
     **texts.variables("masked"),
 }

@@ -8,10 +8,11 @@ import pytest
 from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.known import LASTS_S, MOST, Known
 from pgdoctor_lib.collectors.run import Collecting
+from pgdoctor_lib.collectors.statements import OLD, Statements
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.postgres.connect import connect
-from tests.postgres.server import Database
+from tests.postgres.server import Database, Server
 
 
 class Found:
@@ -25,7 +26,6 @@ class Found:
         self.more: int = section["more"]
         self.top: list[dict[str, Any]] = json.loads(read.json)
         self.errors = read.errors
-        self.told = read.told
         self.size = len(read.queries) + len(read.json)
 
     def row(self, word: str, **wanted: object) -> dict[str, Any]:
@@ -37,14 +37,9 @@ class Found:
         return any(word in (row["query"] or "") for row in self.rows)
 
 
-def read(
-    dsn: str,
-    limit: int = 20,
-    known: frozenset[str] = frozenset(),
-    query_text: QueryText = "masked",
-) -> Found:
+def read(dsn: str, limit: int = 20, query_text: QueryText = "masked") -> Found:
     with connect(Dsn.parse(dsn, {})) as session:
-        return Found(top_queries.alone(session, limit, query_text, known=known))
+        return Found(Statements(limit, query_text).of(session.facts.db_name, 60.0, session, 0.0))
 
 
 def test_a_row_has_all_counters(database: Database) -> None:
@@ -208,7 +203,9 @@ def test_the_extension_in_another_database(database: Database) -> None:
     try:
         with connect(dsn) as session:
             databases = top_queries.candidates(session)
-        found = Found(top_queries.elsewhere(databases, dsn, 20, "masked"))
+        statements = Statements(20, "masked")
+        read_there = lambda session: statements.of(database.name, 60.0, session, 0.0)  # noqa: E731
+        found = Found(top_queries.elsewhere(databases, dsn, read_there))
     finally:
         other.drop()
     assert found.row("counted_here")["rolname"] == "postgres"
@@ -258,30 +255,88 @@ def test_a_reset_of_all_is_told(fresh_server) -> None:
     assert read(fresh_server.dsn()).total["stats_reset"] > before
 
 
-def test_a_text_that_is_known_is_left_out(newest_database: Database) -> None:
+def test_a_text_is_told_once(newest_database: Database) -> None:
     newest_database.sql("SELECT 1 AS counted_here")
-    first = read(newest_database.dsn)
+    first, *later = readings(newest_database, "SELECT 1", "SELECT 1, 2 AS another", "SELECT 1")
     row = first.row("counted_here")
-    assert row["queryid"] in first.told
-    newest_database.sql("SELECT 1, 2 AS another")
-    second = read(newest_database.dsn, known=first.told)
-    assert [each["query"] for each in second.rows if each["queryid"] == row["queryid"]] == [None]
-    assert second.row("another")["queryid"] in second.told
-    assert not second.told & first.told
-    assert [each for each in second.top if "counted_here" in each["normalized_query"]]
+    for each in later:
+        assert [again["query"] for again in each.rows if again["queryid"] == row["queryid"]] == [None]
+        assert [again for again in each.top if "counted_here" in again["normalized_query"]]
+        assert not [again for again in each.top if "pgdoctor" in again["normalized_query"]]
+    assert [each.has("another") for each in later] == [False, True, False]
+
+
+def test_texts_are_read_again_after_an_hour(newest_database: Database) -> None:
+    newest_database.sql("SELECT 1 AS counted_here")
+    statements = Statements(20, "masked")
+    with connect(Dsn.parse(newest_database.dsn, {})) as session:
+        told = [
+            Found(statements.of(newest_database.name, 60.0, session, now)).has("counted_here")
+            for now in (0.0, 60.0, LASTS_S - 1, LASTS_S, LASTS_S + 60)
+        ]
+    assert told == [True, False, False, True, False]
 
 
 def test_so_many_texts_at_a_time_and_all_in_the_end(newest_database: Database) -> None:
     for number in range(1, 60):
         newest_database.sql(f"SELECT {', '.join('1' * number)} /* {'x ' * 3000} */ AS many_of_them")
-    known = Known()
-    for cycle in range(6):
-        found = read(newest_database.dsn, 100, known.ids(float(cycle)))
-        assert sum(len(row["query"] or "") for row in found.rows) <= 60_000
-        assert max(len(row["query"] or "") for row in found.rows) <= 5000
-        known.add(found.told, float(cycle))
-    assert known.ids(6.0) >= {row["queryid"] for row in found.rows if "many_of_them" in (row["query"] or "")}
-    assert len(known.ids(6.0)) >= 60
+    statements, told = Statements(100, "masked"), set()
+    with connect(Dsn.parse(newest_database.dsn, {})) as session:
+        for cycle in range(6):
+            found = Found(statements.of(newest_database.name, 60.0, session, cycle * 400.0))
+            assert sum(len(row["query"] or "") for row in found.rows) <= 60_000
+            assert max(len(row["query"] or "") for row in found.rows) <= 5000
+            told |= {row["queryid"] for row in found.rows if row["query"]}
+            many = {row["fingerprint"] for row in found.top if "many_of_them" in row["normalized_query"]}
+            assert len(many) == 59
+    assert many <= told
+
+
+def readings(database: Database, *between: str) -> list[Found]:
+    """One after the other, minutes apart, each after one more statement."""
+    statements, found = Statements(20, "masked"), []
+    with connect(Dsn.parse(database.dsn, {})) as session:
+        for number, statement in enumerate(("SELECT 1", *between)):
+            database.sql(statement)
+            found.append(Found(statements.of(database.name, 60.0, session, number * 60.0)))
+    return found
+
+
+def test_one_reading_is_for_those_whose_turn_is_next(newest_server: Server) -> None:
+    databases = [newest_server.new_database() for _ in range(4)]
+    for number, each in enumerate(databases):
+        each.sql(f"SELECT {number} AS counted_in_{each.name}")
+    statements, costs = Statements(20, "masked"), []
+    dsn = newest_server.dsn(databases[0].name)
+    with connect(Dsn.parse(dsn, {})) as session:
+        for now in (0.0, 60.0, 120.0):
+            for each in databases:
+                found = statements.of(each.name, 60.0, session, now)
+                costs.append(found.cost is not None)
+                told = Found(found)
+                assert {row["normalized_query"] for row in told.top if "counted_in" in row["normalized_query"]} == {
+                    f"SELECT $1 AS counted_in_{each.name}"
+                }
+                assert told.has(f"counted_in_{each.name}") is (now == 0.0)
+                assert told.total["count"] == len(told.rows) + told.more
+    for each in databases:
+        each.drop()
+    assert costs == [True] * 4 + [True, False, False, False] * 2
+
+
+def test_what_is_old_is_read_anew(newest_server: Server) -> None:
+    early, late = newest_server.new_database(), newest_server.new_database()
+    statements = Statements(20, "masked")
+    with connect(Dsn.parse(early.dsn, {})) as session:
+        for each in (early, late):
+            statements.of(each.name, 60.0, session, 0.0)
+        late.sql("SELECT 1 AS counted_here")
+        assert statements.of(early.name, 60.0, session, 60.0).cost
+        fresh = statements.of(late.name, 60.0, session, 60.0 + OLD * 60.0 + 1)
+    for each in (early, late):
+        each.drop()
+    assert fresh.cost
+    assert Found(fresh).has("counted_here"), "its text was in what grew old, and is told now"
 
 
 def test_texts_are_masked(newest_database: Database) -> None:
@@ -291,7 +346,7 @@ def test_texts_are_masked(newest_database: Database) -> None:
     full = read(newest_database.dsn, query_text="full")
     assert "hunter2" not in json.dumps([masked.rows, full.rows])
     none = read(newest_database.dsn, query_text="none")
-    assert ({row["query"] for row in none.rows}, none.told) == ({None}, frozenset())
+    assert {row["query"] for row in none.rows} == {None}
 
 
 def test_known_forgets_after_an_hour() -> None:

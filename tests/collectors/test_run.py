@@ -26,10 +26,10 @@ def test_one_round_trip(newest_database: Database, monkeypatch: pytest.MonkeyPat
     with connect(Dsn.parse(newest_database.dsn, {})) as session:
         sent: list[str] = []
         query, memory = session.query, Memory()
-        run(session, 20, memory=memory, server=memory)
+        run(session, memory=memory, server=memory)
         monkeypatch.setattr(session, "query", lambda sql, *rest: sent.append(sql) or query(sql, *rest))
-        run(session, 20, memory=memory, server=memory)
-    assert [statement.split()[0] for statement in sent] == ["SELECT", "COMMIT"]
+        run(session, memory=memory, server=memory)
+    assert [statement.split()[0] for statement in sent] == ["SELECT"]
 
 
 def test_a_standby(server: Server, standby, collect: Collect) -> None:
@@ -87,7 +87,7 @@ def test_a_lost_connection_is_not_a_collector_that_failed(newest_database: Datab
         [(pid,)] = session.query("SELECT pg_backend_pid()")
         newest_database.sql("SELECT pg_terminate_backend(%s)", (int(pid or 0),))
         with pytest.raises(DatabaseError, match="terminating connection|closed the connection"):
-            run(session, 20)
+            run(session)
 
 
 def test_slow_queries_end(newest_database: Database, monkeypatch: pytest.MonkeyPatch, collect: Collect) -> None:

@@ -141,3 +141,30 @@ def test_config_test_names_the_service(cli: Cli, multi: Multi, fresh_server: Ser
     assert '; GRANT pg_monitor TO "watcher"; -- Amazon RDS: as a member of rds_superuser\n' in told
     assert re.search(r"track_functions\); on Amazon RDS: set track_io_timing = on, track_functions = pl in the ", told)
     assert "ALTER SYSTEM" not in told
+
+
+def test_what_loads_pg_stat_statements_is_the_services_way(
+    cli: Cli, multi: Multi, make_server: Callable[..., Server]
+) -> None:
+    server = make_server(shared_preload_libraries="")
+    server.create_role("watcher", PASSWORD)
+    server.sql("CREATE ROLE azure_pg_admin")
+    multi({"app": {"dsn": server.dsn("postgres", "watcher", PASSWORD)}})
+    [line] = [line for line in lines_of(cli, "app") if line.startswith("✗ ")]
+    assert line == (
+        "✗ app: top_queries: pg_stat_statements is not loaded; on Azure Database for PostgreSQL: add "
+        "pg_stat_statements to the server parameters azure.extensions and shared_preload_libraries and restart the "
+        "server, then CREATE EXTENSION pg_stat_statements;"
+    )
+
+
+def test_what_has_it_record_is_sql(cli: Cli, multi: Multi, apart: Server) -> None:
+    apart.create_role("watcher", PASSWORD)
+    apart.sql("CREATE EXTENSION pg_stat_statements")
+    apart.sql("ALTER SYSTEM SET pg_stat_statements.track = none")
+    apart.sql("SELECT pg_reload_conf()")
+    multi({"app": {"dsn": apart.dsn("postgres", "watcher", PASSWORD)}})
+    [line] = [line for line in lines_of(cli, "app") if line.startswith("✗ ")]
+    assert line.startswith("✗ app: top_queries: pg_stat_statements records nothing; ALTER SYSTEM SET ")
+    cure(line, apart)
+    assert not [line for line in lines_of(cli, "app") if line.startswith("✗ ")]

@@ -24,12 +24,14 @@ _FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b"f", b""
 _FACTS.append(b'{"pg_stat_statements": ["1.10", "public"]}')
 _SECTION = b'1 {"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
 _CLOCK = b"1795000000000.5"
-_TOP = b"1 " + b"\x1e".join(
+_TOP = b"1 4711\x1d" + b"\x1e".join(
     (
-        b'[{"fingerprint": "1", "normalized_query": "SELECT 1", "calls": 1}]',
+        b"1",
+        b'[{"fingerprint":"1","normalized_query":"SELECT 1","calls":1}]',
         b'{"hidden": 0, "recording": true}',
         b'{"rows": [], "total": {"count": 1}, "more": 1}',
         b"1",
+        b"",
     )
 )
 _OIDS = (16, 17, 18, 20, 23, 25, 114, 700, 1007, 1009, 1043, 1082, 1114, 1184, 1186, 1700, 2249, 3802, 3910, 0, 2**31)
@@ -284,12 +286,13 @@ def _row_for(sql: bytes) -> list[bytes]:
     """What a healthy server would say, about."""
     if b"pgdoctor:facts" in sql:
         return list(_FACTS)
+    sql = sql.rpartition(b"pg_catalog.pg_backend_pid(); ")[2]
     if sql.startswith(b"SELECT /* pgdoctor:top_queries"):
-        return [_TOP]
+        return [_CLOCK, _TOP, _CLOCK, b"false"]
     if sql.startswith(b"SELECT /* pgdoctor:"):
         return [_CLOCK, _SECTION, _CLOCK, b"false"]
     quick = sum(not part.every_s for part in sections(healthy_facts(), "masked"))
-    return [_CLOCK, *[_SECTION, _CLOCK] * quick, _TOP, _CLOCK, b"false"]
+    return [_CLOCK, *[_SECTION, _CLOCK] * quick, b"false"]
 
 
 def _ready(state: bytes) -> bytes:
