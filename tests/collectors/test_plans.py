@@ -1,6 +1,7 @@
 """Plans of the worst statements: what is planned, what is refused and why, and that nothing is executed."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pgdoctor_lib.collectors.statement_text import Refused, parse
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.postgres.connect import connect
-from tests.postgres.server import Database
+from tests.postgres.server import Database, Server
 
 
 def read(database: Database, query_text: QueryText = "masked") -> Any:
@@ -36,10 +37,14 @@ def plan_of(database: Database, statement: str, query_text: QueryText = "masked"
 
 @pytest.fixture
 def granted(newest_database: Database) -> Database:
+    return planted(newest_database)
+
+
+def planted(database: Database) -> Database:
     """The role may read all tables."""
-    newest_database.sql(f"GRANT pg_read_all_data TO {newest_database.role}")
-    newest_database.sql("CREATE SCHEMA app; CREATE TABLE app.planted (id int PRIMARY KEY, x text, kind int)")
-    return newest_database
+    database.sql(f"GRANT pg_read_all_data TO {database.role}")
+    database.sql("CREATE SCHEMA app; CREATE TABLE app.planted (id int PRIMARY KEY, x text, kind int)")
+    return database
 
 
 @pytest.mark.pg(">= 16")
@@ -217,7 +222,8 @@ def test_constants_in_expressions_are_masked(granted: Database) -> None:
 
 
 @pytest.mark.pg(">= 16")
-def test_nothing_is_executed(granted: Database) -> None:
+def test_nothing_is_executed(make_server: Callable[..., Server]) -> None:
+    granted = planted(make_server(autovacuum="off").new_database())  # whose transactions have numbers, too
     granted.sql(f"GRANT INSERT, UPDATE, DELETE ON app.planted TO {granted.role}")
     granted.sql("CREATE TABLE app.noted (x int); ALTER TABLE app.planted SET (autovacuum_enabled = off)")
     granted.sql(
