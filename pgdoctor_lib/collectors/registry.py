@@ -1,7 +1,6 @@
 """Finds the collectors by their files, and writes what each contributes to the one statement."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import takewhile
@@ -43,7 +42,8 @@ class Asked:
         return f"SELECT /* pgdoctor:{self.name} */ {', '.join(f'({column})' for column in self.columns)}"
 
 
-def statement(parts: Sequence[Asked]) -> str:
+@lru_cache(24)
+def statement(parts: tuple[Asked, ...]) -> str:
     """All of them in one: the columns of each, with the server's clock in milliseconds before and after each.
 
     In the last column, whether the server is in recovery.

@@ -25,6 +25,7 @@ TOGETHER_S = 10.0
 ALONE_S = 10.0
 KEPT_WITHIN_S = 60.0  # a session is kept from one cycle to the next at intervals up to this
 KEPT_S = 600.0  # and so long, at most: what is learnt at its beginning grows old, and its memory on the server grows
+LARGE_BYTES = 200_000  # of one answer: libpq keeps buffers as large as that for as long as a session is kept
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
 _CHANGED = "08000"  # what is known of the server is no longer true: another session is needed
 _NOT_PREPARED = "26000"  # a pooler that had looked like none
@@ -108,7 +109,8 @@ class Collecting:
             session.close()
             raise
         was_dear = self._memory.was_dear or (server is not None and server.was_dear)
-        if self._keep and session.is_direct and not was_dear:
+        was_large = isinstance(found, TopQueries) and found.cost is not None and found.cost.bytes > LARGE_BYTES
+        if self._keep and session.is_direct and not (was_dear or was_large):
             self._session = session
         else:
             session.close()
@@ -248,7 +250,7 @@ def _ask(session: Session, asked: list[Asked], budget_s: float, until: float) ->
 
 def _together(session: Session, asked: list[Asked], timeout_s: float, answers: _Answers) -> None:
     """All parts in one round trip."""
-    text, width = statement(asked), sum(len(part.columns) + 1 for part in asked) + 2
+    text, width = statement(tuple(asked)), sum(len(part.columns) + 1 for part in asked) + 2
     row = session.ask(text, width, timeout_s, again=True)
     if row[-1] != str(session.facts.in_recovery).lower():
         raise DatabaseError("the server's role changed: it was promoted", sqlstate=_CHANGED)
@@ -262,7 +264,7 @@ def _together(session: Session, asked: list[Asked], timeout_s: float, answers: _
 def _alone(session: Session, part: Asked, timeout_s: float, answers: _Answers) -> None:
     """A part in a transaction of its own."""
     try:
-        before, *row, after, _ = session.ask(statement([part]), len(part.columns) + 3, timeout_s)
+        before, *row, after, _ = session.ask(statement((part,)), len(part.columns) + 3, timeout_s)
         answers.add(part, tuple(row), before, after)
     except DatabaseError as error:
         if is_lost(error):

@@ -6,6 +6,7 @@ the whole of it; so whoever finds nothing fresh for itself reads for others, too
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.known import Known
@@ -18,6 +19,7 @@ from pgdoctor_lib.snapshot import Cost
 MOST = 20  # databases in one reading: what came waits in memory
 OLD = 0.25  # the share of its interval that a reading may be old by for a database
 GONE = 3.0  # so many intervals after it came, a database is read for no more
+PATIENCE_S = 0.25  # what a database waits for another that is reading for it, and may hang
 DEAR_MS = 100.0  # reading the texts takes longer: then they are asked for once in `DEAR_S` at most
 DEAR_S = 300.0
 _MOST_OWN = 1000
@@ -37,11 +39,16 @@ class _Database:
     waiting: Part | None = None
     waiting_since: float = 0.0
     waiting_tells: bool = False
+    coming: Event | None = None  # somebody else reads for it
 
     def is_next(self, now: float) -> bool:
         """Whether its turn comes so soon that what is read now will do, and it has nothing fresh yet."""
         soon = self.came + self.interval_s - now <= OLD * self.interval_s
-        return soon and (self.waiting is None or now - self.waiting_since > OLD * self.interval_s)
+        return soon and self.coming is None and not self.has_fresh(now)
+
+    def has_fresh(self, now: float) -> bool:
+        """Whether what waits for it will do."""
+        return self.waiting is not None and now - self.waiting_since <= OLD * self.interval_s
 
     def put(self, part: Part, now: float, *, tells: bool) -> None:
         """What waits for it. `tells`: with texts that it has not been told before."""
@@ -60,13 +67,12 @@ class _Database:
 
 
 class Statements:
-    """For all databases of a server that are read as the same role, in the same way. One greenlet reads at a time."""
+    """For all databases of a server that are read as the same role, in the same way."""
 
     def __init__(self, limit: int, query_text: QueryText) -> None:
         self._limit, self._query_text = limit, query_text
         self._databases: dict[str, _Database] = {}
         self._own: frozenset[str] = frozenset()
-        self._is_reading = False
         self._texts_ms = 0.0
         self._textless_until = 0.0
 
@@ -78,8 +84,10 @@ class Statements:
         one = self._databases.setdefault(name, _Database(now, interval_s))
         one.came, one.interval_s = now, interval_s
         cost = None
-        if one.waiting is None or now - one.waiting_since > OLD * interval_s:
-            cost = self._read_for([name, *self._next(name, now)], session, now)
+        if one.coming:
+            one.coming.wait(PATIENCE_S)
+        if not one.has_fresh(now):
+            cost = self._read_for(name, self._next(name, now), session, now)
         part, one.waiting = one.waiting, None
         if part is None:
             raise DatabaseError("the server does not know this database by its name")
@@ -87,18 +95,24 @@ class Statements:
         return top_queries.answered(part, session.facts, errors, cost)
 
     def _next(self, name: str, now: float) -> list[str]:
-        """The databases whose turn is next; none while another greenlet reads for them."""
+        """The other databases whose turn is next."""
         here = {each: one for each, one in self._databases.items() if now - one.came <= GONE * one.interval_s}
         self._databases = here
         turns = sorted((one.came, each) for each, one in here.items() if each != name and one.is_next(now))
-        return [] if self._is_reading else [each for _, each in turns[: MOST - 1]]
+        return [each for _, each in turns[: MOST - 1]]
 
-    def _read_for(self, names: list[str], session: Session, now: float) -> Cost:
-        was_reading, self._is_reading = self._is_reading, True
+    def _read_for(self, name: str, others: list[str], session: Session, now: float) -> Cost:
+        """Those of the others that come meanwhile wait for it, for a moment."""
+        arrived = Event()
+        asked = {each: self._databases[each] for each in (name, *others)}
+        for each in others:
+            asked[each].coming = arrived
         try:
-            return self._read_all({name: self._databases[name] for name in names}, session, now)
+            return self._read_all(asked, session, now)
         finally:
-            self._is_reading = was_reading
+            for each in others:
+                asked[each].coming = None
+            arrived.set()
 
     def _read_all(self, asked: Mapping[str, _Database], session: Session, now: float) -> Cost:
         """Without texts, unless it is the first time; and with them where that shows that some are missing."""
@@ -112,7 +126,8 @@ class Statements:
             reading = self._read(asked, session, now, texts=True)
             cost = replace(reading.cost, ms=round(cost.ms + reading.cost.ms, 3))
         for name, part in reading.parts.items():
-            asked[name].put(part, now, tells=texts)
+            if asked[name].came <= now:  # it has not read for itself meanwhile
+                asked[name].put(part, now, tells=texts)
         return cost
 
     def _wants_texts(self, one: _Database, part: Part, now: float) -> bool:

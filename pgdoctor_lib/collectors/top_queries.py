@@ -161,7 +161,7 @@ def read(
         f"'{{{','.join(sorted(own))}}}'",
         _pairs(databases, told or {}),
     )
-    row = session.ask(statement([part]), 4, STATEMENT_TIMEOUT_S, again=True, values=values)
+    row = session.ask(statement((part,)), 4, STATEMENT_TIMEOUT_S, again=True, values=values)
     count, _, text = (row[1] or "").partition(" ")
     first, *parts = text.split(_DATABASE)
     cost = Cost(took_ms(row[0], row[2]), int(count) if count.isdigit() else 0, len(text))

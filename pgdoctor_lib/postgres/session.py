@@ -49,7 +49,7 @@ class Session:
         self._cancel = cancel
         self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
-        self._prepared: set[str] = set()
+        self._prepared: dict[str, str] = {}  # a name for each statement that is planned
         self.is_direct = False  # no pooler is in between
         self.prepares = False  # it is to be used for long, so that planning once pays
         self.facts = self._read_facts(limit_s)
@@ -93,14 +93,14 @@ class Session:
 
     def _prepared_as(self, sql: str, limits: str) -> str:
         """What executes it. A plan takes the server's memory: those of yesterday's questions are given up."""
-        name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-        if name not in self._prepared:
+        if sql not in self._prepared:
             if len(self._prepared) >= _MOST_PREPARED:
                 self.query("DEALLOCATE ALL")
                 self._prepared.clear()
+            name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
             self.query(f"{limits}; PREPARE {name} AS {sql}")
-            self._prepared.add(name)
-        return f"EXECUTE {name}"
+            self._prepared[sql] = name
+        return f"EXECUTE {self._prepared[sql]}"
 
     @contextlib.contextmanager
     def transaction(self, statement_timeout_s: float = 5.0) -> Iterator[None]:
