@@ -6,7 +6,7 @@ Rows stay the JSON text that the server wrote: `Section.json` goes into the body
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from pgdoctor_lib.secret import redact
@@ -96,7 +96,7 @@ class Snapshot:
             "snapshot_id": self.snapshot_id,
             "collected_at": iso_time(self.collected_at),
             "duration_ms": round(self.duration_ms, 1),
-            "agent": {**asdict(self.agent), "collectors": {k: asdict(v) for k, v in collected.costs.items()}},
+            "agent": {**vars(self.agent), "collectors": collected.costs},
             "database": {"name": self.name, "tags": self.tags, "interval_s": whole(self.interval_s)},
             "meta": {"db_name": collected.db_name, "db_version": collected.db_version},
             "has_pg_stat_statements": collected.top_queries is not None,
@@ -137,7 +137,7 @@ def iso_time(epoch: float) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=vars)
 
 
 def _error(error: CollectorError) -> dict[str, str]:

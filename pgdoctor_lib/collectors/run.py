@@ -64,7 +64,7 @@ class Collecting:
         self._explain = explain
         self._routine = routine
         self._keep = routine is not None and routine.interval_s <= KEPT_WITHIN_S
-        self._patience_s = routine.interval_s / 2 if routine else math.inf
+        self._patience_s = routine.interval_s / 4 if routine else math.inf
         self._memory = Memory()
         self._server = routine.server if routine else self._memory
         self._budget = Budget(routine.allowance, routine.interval_s) if routine else None

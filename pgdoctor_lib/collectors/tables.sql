@@ -233,6 +233,7 @@ SELECT c.oid::bigint AS relid,
   LEFT JOIN pages i ON i.shown = s.shown
   LEFT JOIN leaf ON leaf.root = s.shown
  CROSS JOIN (SELECT current_setting('block_size')::bigint) b (size)
+-- OFFSET 0: looked up for the few that are shown, not joined with what was made of every relation.
   LEFT JOIN LATERAL (
        SELECT json_build_object(
                   'relid', p.oid::bigint, 'schemaname', pn.nspname, 'relname', p.relname,
@@ -242,7 +243,7 @@ SELECT c.oid::bigint AS relid,
          FROM pg_class p
          LEFT JOIN pg_class t ON t.oid = p.reltoastrelid
          JOIN pg_namespace pn ON pn.oid = p.relnamespace
-        WHERE p.oid = s.most_dead) dead ON true
+        WHERE p.oid = s.most_dead OFFSET 0) dead ON true
   LEFT JOIN LATERAL (
        SELECT json_build_object(
                   'relid', p.oid::bigint, 'schemaname', pn.nspname, 'relname', p.relname,
@@ -252,5 +253,5 @@ SELECT c.oid::bigint AS relid,
          FROM pg_class p
          LEFT JOIN pg_class t ON t.oid = p.reltoastrelid
          JOIN pg_namespace pn ON pn.oid = p.relnamespace
-        WHERE p.oid = s.oldest) old ON true
+        WHERE p.oid = s.oldest OFFSET 0) old ON true
  ORDER BY size_bytes DESC, relid
