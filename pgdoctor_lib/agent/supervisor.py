@@ -26,6 +26,8 @@ from pgdoctor_lib.errors import PGDoctorError
 
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
+_APART_S = 0.05  # databases begin one after the other, and so go on: not all in the same moment of each interval
+_BEGUN_S = 10.0  # all have begun within this, or within an interval that is longer
 _CANCEL_S = 3.0  # what a killed cycle gets to have the server cancel its statement
 
 
@@ -107,8 +109,9 @@ class Supervisor:
         wanted = {target.name: target for target in self._discovery.expand(self._config.databases)}
         for name in [name for name, watch in self._watches.items() if wanted.get(name) != watch.target]:
             self._dismiss(name)
-        for name in [name for name in wanted if name not in self._watches]:
-            self._start(wanted[name])
+        new = [target for name, target in wanted.items() if name not in self._watches]
+        for number, target in enumerate(new):
+            self._start(target, number * min(_APART_S, max(_BEGUN_S, target.interval_s) / len(new)))
         self._watches = {name: self._watches[name] for name in wanted}
 
     def _rediscovered(self) -> None:
@@ -117,10 +120,10 @@ class Supervisor:
             self._watch_all()
             self._news.set()
 
-    def _start(self, target: Target) -> None:
+    def _start(self, target: Target, delay_s: float) -> None:
         self._watches[target.name] = watch = Watch(target, self._shared)
         after = [before for before in self._leaving if before.target.name == target.name]
-        watch.start(after).link_exception(self._on_death)
+        watch.start(after, delay_s).link_exception(self._on_death)
 
     def _on_arrival(self, name: str) -> None:
         """The endpoint took one that waited."""

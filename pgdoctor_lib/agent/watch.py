@@ -89,9 +89,9 @@ class Watch:
         self._collecting = Collecting(target.dsn, target.limit, target.query_text, routine, explain=target.explain)
         self._sending: set[Greenlet] = set()
 
-    def start(self, after: "Iterable[Watch]" = ()) -> "Greenlet":
-        """Begin, once the cycles that those in `after` may be at are over."""
-        self.greenlet: Greenlet = gevent.spawn(self._run, after)
+    def start(self, after: "Iterable[Watch]" = (), delay_s: float = 0.0) -> "Greenlet":
+        """Begin after `delay_s`, once the cycles that those in `after` may be at are over."""
+        self.greenlet: Greenlet = gevent.spawn(self._run, after, delay_s)
         return self.greenlet
 
     def leave(self) -> None:
@@ -100,8 +100,9 @@ class Watch:
         if not self.at_work:
             self.greenlet.kill(block=False)
 
-    def _run(self, after: "Iterable[Watch]") -> None:
+    def _run(self, after: "Iterable[Watch]", delay_s: float) -> None:
         gevent.joinall([watch.greenlet for watch in after])
+        self._pause(delay_s)
         try:
             if self._shared.leaders:
                 self._run_by_slots(self._shared.leaders)
