@@ -102,11 +102,15 @@ def _database(target: Target, timeout_s: float, clock: Clock, tell: Tell, told: 
 
 def _lacking(target: Target) -> tuple[str, Lacking]:
     """Who runs the server, if it tells, and what is told in part alone. PgBouncer's console tells all."""
+    provider, nothing = "", Lacking((), ())
     try:
         with connect(target.dsn) as session:
-            return session.facts.provider, lacking(session)
+            provider = session.facts.provider
+            return provider, lacking(session)
     except IsConsole:
-        return "", Lacking((), ())
+        return provider, nothing
+    except PGDoctorError as error:  # what was collected is told all the same
+        return provider, Lacking((f"what is told in part is not known: {error}",), ())
 
 
 def _endpoint(endpoint: Endpoint, clock: Clock, tell: Tell) -> bool:

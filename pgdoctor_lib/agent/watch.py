@@ -44,8 +44,8 @@ class Shared:
     """What all databases' greenlets work with.
 
     `news()` is called when a status changed, `on_death` when a greenlet died of an exception, which is a bug.
-    `missed(name)` is called when a cycle failed, for the database may have been dropped. `leaders`: who collects,
-    where several daemons share the work, else None. `deliveries`: greenlets, one each.
+    `missed(name)` is called when a cycle fails after one that went well: the database may have been dropped.
+    `leaders`: who collects, where several daemons share the work, else None. `deliveries`: greenlets, one each.
     """
 
     clock: Clock
@@ -143,7 +143,7 @@ class Watch:
     def _cycle_once(self, slot: Slot | None = None) -> None:
         shared = self._shared
         line = CycleLine(shared.output, shared.numbers, self.target, shared.clock.wall)
-        snapshot_id = slot.snapshot_id if slot else None
+        snapshot_id, went_well = slot.snapshot_id if slot else None, not self.status.cycle_error
         try:
             with self._border(line, "collection failed", "cycle_error"):
                 parcel = cycle.run(lambda: self._collect(snapshot_id), self._admitted(), shared.outbox, line)
@@ -152,7 +152,7 @@ class Watch:
             self.at_work = False
         if line.errors is not None:
             self._tell_errors(line.errors)
-        if self.status.cycle_error:
+        if self.status.cycle_error and went_well:
             shared.missed(self.target.name)
 
     def _collect(self, snapshot_id: str | None) -> Snapshot:

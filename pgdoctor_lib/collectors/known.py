@@ -31,5 +31,5 @@ class Known:
             self._ids = known | frozenset(new)
 
     def forget(self) -> None:
-        """Tell all texts again: the endpoint is another one."""
+        """Tell all texts again."""
         self._ids = frozenset()

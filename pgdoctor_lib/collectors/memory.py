@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pgdoctor_lib.collectors.registry import CADENCES_S, Asked
 from pgdoctor_lib.collectors.remedies import failed
 from pgdoctor_lib.collectors.statements import Statements
+from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import CollectorError
@@ -27,13 +28,13 @@ class Memory:
     """One for each database, and one for each server, whose sections one database at a time brings along.
 
     `every_nth`: what is asked for in each nth cycle only; `was_dear`: this cycle asked for something that reads all
-    there is, after which a session holds on to much memory of the server. `statements`: by who reads them and how.
+    there is, after which a session holds on to much memory of the server.
     """
 
     def __init__(self) -> None:
         self.every_nth: dict[str, int] = {}
         self.was_dear = False
-        self.statements: dict[Hashable, Statements] = {}
+        self._statements: dict[Hashable, Statements] = {}
         self._ran: dict[str, float] = {}
         self._refused: dict[str, _Refusal] = {}
         self._cycles = -1
@@ -50,6 +51,12 @@ class Memory:
                 return False
         self._owner = name, interval_s, now
         return True
+
+    def statements(self, how: Hashable, limit: int, query_text: QueryText, now: float) -> Statements:
+        """What is remembered by those who read statements in this way; what nobody asks for any more is forgotten."""
+        used = {key: each for key, each in self._statements.items() if key == how or not each.is_idle(now)}
+        self._statements = used
+        return used.setdefault(how, Statements(limit, query_text))
 
     def begin_cycle(self) -> None:
         """Count, for what is asked in each nth cycle only."""

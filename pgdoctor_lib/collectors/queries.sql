@@ -2,7 +2,7 @@
 -- scope: database
 -- rows: many, the union of as many as asked for each by total and mean time, calls, rows, blocks read, temporary blocks, WAL, I/O and JIT time
 -- needs: pg_stat_statements, pg_monitor
--- variables: pgss_schema (where the extension is), databases (names, an array), limit, texts (whether they are read), own (queryids of PGDoctor's own statements, an array), told (which texts may be left out: the place of a database in databases, a slash, a queryid; an array), query_text, tokens, secrets
+-- variables: pgss_schema (where the extension is), databases (pg_database.oid, an array), limit, texts (whether they are read), own (PGDoctor's own statements: the place of a database in databases, a slash, a queryid; an array), told (whose texts may be left out, in the same way), query_text, tokens, secrets
 -- counters: calls, plans, total_plan_time_ms, total_exec_time_ms, rows, shared_blks_hit, shared_blks_read, shared_blks_dirtied, shared_blks_written, local_blks_hit, local_blks_read, local_blks_dirtied, local_blks_written, temp_blks_read, temp_blks_written, shared_blk_read_time_ms, shared_blk_write_time_ms, local_blk_read_time_ms, local_blk_write_time_ms, temp_blk_read_time_ms, temp_blk_write_time_ms, wal_records, wal_fpi, wal_bytes, wal_buffers_full, jit_functions, jit_generation_time_ms, jit_inlining_count, jit_inlining_time_ms, jit_optimization_count, jit_optimization_time_ms, jit_emission_count, jit_emission_time_ms, jit_deform_count, jit_deform_time_ms, parallel_workers_to_launch, parallel_workers_launched
 -- about: This database's statements that are first by any measure, each role's and level's once with all its counters, those that took most time first; PGDoctor's own are left out. Columns follow the extension's version: 1.8 came with PostgreSQL 13, 1.9 with 14, 1.10 with 15, 1.11 with 17, 1.12 with 18; an upgraded server has the older one until ALTER EXTENSION.
 --
@@ -24,30 +24,33 @@
 -- | `parallel_workers_to_launch`, `parallel_workers_launched` | 1.12+: planned, and there |
 -- | `stats_since`, `minmax_stats_since` | 1.11+: since when its counters, its min and max, are kept |
 --
--- psql -v pgss_schema=public -v databases={postgres} -v limit=20 -v texts=true -v own={} -v told={} -v query_text=none -v tokens= -v secrets= -f queries.sql
+-- psql -v pgss_schema=public -v databases={5} -v limit=20 -v texts=true -v own={} -v told={} -v query_text=none -v tokens= -v secrets= -f queries.sql
 -- Times are rounded as they are, doubles: by way of numeric it would take most of the time.
 -- Numbers are read each time, texts only when some are asked for, since the server keeps them in a file. Without them
 -- PGDoctor's own statements are known by `own`. queries.total.sql and top_queries.sql begin with the same words, which
 -- top_queries.py has computed once.
 WITH given AS MATERIALIZED (
-    SELECT :'databases'::text[] AS databases, :'texts'::bool AS texts, :'own'::bigint[] AS own, :'told'::text[] AS told
+    SELECT :'databases'::oid[] AS databases, :'texts'::bool AS texts, :'own'::text[] AS own, :'told'::text[] AS told
 ), wanted AS MATERIALIZED (
-    SELECT oid AS dbid, number
-      FROM given, unnest(databases) WITH ORDINALITY AS w (name, number)
-      JOIN pg_database ON datname = w.name
+    SELECT dbid, number FROM given, unnest(databases) WITH ORDINALITY AS w (dbid, number)
 ), entry AS MATERIALIZED (
     SELECT * FROM :"pgss_schema".pg_stat_statements(false)
 ), wording AS MATERIALIZED (
-    SELECT s.dbid, s.queryid, min(left(s.query, 10000) COLLATE "C") AS query
+    SELECT s.dbid,
+           s.queryid,
+           min(left(s.query, 10000) COLLATE "C") AS query,
+           bool_and(s.query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)
        AND s.queryid IS NOT NULL
      GROUP BY s.dbid, s.queryid
 ), own AS MATERIALIZED (
-    SELECT queryid FROM wording WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
+    SELECT dbid, queryid FROM wording WHERE is_own
      UNION
-    SELECT unnest(own) FROM given
+    SELECT dbid, split_part(pair, '/', 2)::bigint
+      FROM given, unnest(own) pair
+      JOIN wanted ON number = split_part(pair, '/', 1)::int
 ), number AS MATERIALIZED (
     SELECT dbid, userid, queryid,
            toplevel,                                                                      -- [pg_stat_statements >= 1.9]
@@ -137,7 +140,7 @@ WITH given AS MATERIALIZED (
       FROM entry
      WHERE dbid IN (SELECT dbid FROM wanted)
        AND queryid IS NOT NULL
-       AND queryid NOT IN (SELECT queryid FROM own)
+       AND (dbid, queryid) NOT IN (SELECT dbid, queryid FROM own)
 ), ranked AS (
     SELECT *,
            least(row_number() OVER (PARTITION BY dbid ORDER BY total_exec_time_ms DESC, queryid, userid),
@@ -154,7 +157,7 @@ WITH given AS MATERIALIZED (
     SELECT r.*,
            query,
            query IS NOT NULL
-             AND concat_ws('/', number, queryid) <> ALL (ARRAY(SELECT unnest(told) FROM given))
+             AND concat_ws('/', number, queryid) NOT IN (SELECT unnest(told) FROM given)
              AND row_number() OVER (PARTITION BY dbid, queryid ORDER BY total_exec_time_ms DESC, userid, toplevel) = 1 AS is_new
       FROM ranked r
       JOIN wanted USING (dbid)

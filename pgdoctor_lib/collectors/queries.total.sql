@@ -7,7 +7,7 @@
 -- about: Sums over all statements of this database, PGDoctor's own included, and how pg_stat_statements fares.
 --
 -- | `count`, `hidden_count` | statements of this database; of these, those of other roles, which a role without pg_monitor may not see (their counters count all the same) |
--- | `read_at` | when these and the rows were read: once for several databases of a server, so a few seconds before `collected_at` |
+-- | `read_at` | when these and the rows were read, `top_queries` too: once for several databases of a server, so up to 15 s before `collected_at`, or just after it; rates are by this |
 -- | `own_calls`, `own_exec_time_ms` | PGDoctor's own share of `calls` and `total_exec_time_ms`: its BEGINs and COMMITs, which look like anybody's, not included |
 -- | `calls`, `plans`, `total_plan_time_ms`, `total_exec_time_ms`, `rows`, `shared_blks_hit`, `shared_blks_read`, `shared_blks_dirtied`, `shared_blks_written`, `local_blks_hit`, `local_blks_read`, `local_blks_dirtied`, `local_blks_written`, `temp_blks_read`, `temp_blks_written`, `shared_blk_read_time_ms`, `shared_blk_write_time_ms`, `local_blk_read_time_ms`, `local_blk_write_time_ms`, `temp_blk_read_time_ms`, `temp_blk_write_time_ms`, `wal_records`, `wal_fpi`, `wal_bytes`, `wal_buffers_full`, `jit_functions`, `jit_generation_time_ms`, `jit_inlining_count`, `jit_inlining_time_ms`, `jit_optimization_count`, `jit_optimization_time_ms`, `jit_emission_count`, `jit_emission_time_ms`, `jit_deform_count`, `jit_deform_time_ms`, `parallel_workers_to_launch`, `parallel_workers_launched` | sums of the columns of the same names |
 -- | `entries`, `max` | statements of all databases, and how many there is room for (`pg_stat_statements.max`) |
@@ -15,24 +15,27 @@
 -- | `track`, `track_utility`, `track_planning` (13+), `save`, `compute_query_id` (14+), `track_io_timing` | settings; `null` where the role may not see them |
 -- | `recording` | whether any statement is added |
 WITH given AS MATERIALIZED (
-    SELECT :'databases'::text[] AS databases, :'texts'::bool AS texts, :'own'::bigint[] AS own, :'told'::text[] AS told
+    SELECT :'databases'::oid[] AS databases, :'texts'::bool AS texts, :'own'::text[] AS own, :'told'::text[] AS told
 ), wanted AS MATERIALIZED (
-    SELECT oid AS dbid, number
-      FROM given, unnest(databases) WITH ORDINALITY AS w (name, number)
-      JOIN pg_database ON datname = w.name
+    SELECT dbid, number FROM given, unnest(databases) WITH ORDINALITY AS w (dbid, number)
 ), entry AS MATERIALIZED (
     SELECT * FROM :"pgss_schema".pg_stat_statements(false)
 ), wording AS MATERIALIZED (
-    SELECT s.dbid, s.queryid, min(left(s.query, 10000) COLLATE "C") AS query
+    SELECT s.dbid,
+           s.queryid,
+           min(left(s.query, 10000) COLLATE "C") AS query,
+           bool_and(s.query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)
        AND s.queryid IS NOT NULL
      GROUP BY s.dbid, s.queryid
 ), own AS MATERIALIZED (
-    SELECT queryid FROM wording WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
+    SELECT dbid, queryid FROM wording WHERE is_own
      UNION
-    SELECT unnest(own) FROM given
+    SELECT dbid, split_part(pair, '/', 2)::bigint
+      FROM given, unnest(own) pair
+      JOIN wanted ON number = split_part(pair, '/', 1)::int
 )
 SELECT w.dbid::bigint,
        count(s.dbid) AS count,
@@ -119,5 +122,5 @@ SELECT w.dbid::bigint,
          AND coalesce(current_setting('pg_stat_statements.track', true), 'top') <> 'none' AS recording
   FROM wanted w
   LEFT JOIN entry s ON s.dbid = w.dbid
-  LEFT JOIN own o ON o.queryid = s.queryid
+  LEFT JOIN own o ON o.dbid = s.dbid AND o.queryid = s.queryid
  GROUP BY w.dbid

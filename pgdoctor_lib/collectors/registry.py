@@ -36,11 +36,6 @@ class Asked:
     every_s: float = 0.0
     is_servers: bool = False
 
-    @property
-    def statement(self) -> str:
-        """This part as a statement of its own."""
-        return f"SELECT /* pgdoctor:{self.name} */ {', '.join(f'({column})' for column in self.columns)}"
-
 
 @lru_cache(24)
 def statement(parts: tuple[Asked, ...]) -> str:
@@ -114,7 +109,7 @@ def _section(name: str, kind: Kind, variables: dict[str, str]) -> str:
 
 def in_common(*statements: str) -> tuple[str, list[str]]:
     """The CTEs that all begin with, which are computed once, and the rest of each. A CTE ends where a line does."""
-    files = [statement.splitlines() for statement in statements]
+    files = [statement.split("\n") for statement in statements]
     same = sum(1 for _ in takewhile(lambda lines: len(set(lines)) == 1, zip(*files, strict=False)))
     ends = [number for number in range(1, same + 1) if all(_CTE_END.fullmatch(file[number]) for file in files)]
     if not ends or statements[0].startswith("WITH RECURSIVE"):

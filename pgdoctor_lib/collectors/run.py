@@ -14,7 +14,7 @@ from pgdoctor_lib.collectors.statements import Statements
 from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.errors import DatabaseError
+from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import reach
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.postgres.session import Console, Row, Session
@@ -25,7 +25,7 @@ TOGETHER_S = 10.0
 ALONE_S = 10.0
 KEPT_WITHIN_S = 60.0  # a session is kept from one cycle to the next at intervals up to this
 KEPT_S = 600.0  # and so long, at most: what is learnt at its beginning grows old, and its memory on the server grows
-LARGE_BYTES = 200_000  # of one answer: libpq keeps buffers as large as that for as long as a session is kept
+LARGE_CHARS = 200_000  # in one answer: libpq keeps buffers as large as that for as long as a session is kept
 _LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
 _CHANGED = "08000"  # what is known of the server is no longer true: another session is needed
 _NOT_PREPARED = "26000"  # a pooler that had looked like none
@@ -104,46 +104,64 @@ class Collecting:
         try:
             collected = run(session, budget_s, self._query_text, self._memory, server, self._patience_s)
             collected = self._with_plans(session, collected, now)
-            found = self._queries(session, now)
+            found = self._queries(session, budget_s - (time.monotonic() - now))
         except BaseException:
             session.close()
             raise
         was_dear = self._memory.was_dear or (server is not None and server.was_dear)
-        was_large = isinstance(found, TopQueries) and found.cost is not None and found.cost.bytes > LARGE_BYTES
-        if self._keep and session.is_direct and not (was_dear or was_large):
+        was_dear |= session.largest_answer > LARGE_CHARS
+        if self._keep and session.is_open and session.is_direct and not was_dear:
             self._session = session
         else:
             session.close()
         if isinstance(found, list):
-            name = session.facts.db_name
-            found = top_queries.elsewhere(found, self._dsn, lambda there: self._statements(there, name, now))
+            found = self._queries_elsewhere(session, found)
         return self._within_budget(_with(collected, found), server)
 
-    def _queries(self, session: Session, now: float) -> TopQueries | list[str]:
-        """What this session tells of statements, or the names of other databases that may have the extension."""
-        facts = session.facts
-        if top_queries.readable(facts):
-            return self._statements(session, facts.db_name, now)
+    def _queries(self, session: Session, limit_s: float) -> TopQueries | list[str]:
+        """What this session tells of statements, or the names of other databases that may have the extension.
+
+        What goes wrong here costs no more than that, even where the session is lost.
+        """
+        facts, now = session.facts, time.monotonic()
+        part = Asked(top_queries.NAME, ())
         if not facts.pg_stat_statements_loaded:
             return top_queries.unreadable(facts)
+        if not self._memory.is_due(part, facts, now):
+            return TopQueries(None)  # the memory tells why
         try:
+            if top_queries.readable(facts):
+                return self._statements(session, session, limit_s)
+            if self._remembered(session, now).has_fresh(self._name(session), now):
+                return self._statements(session, None, limit_s)
             return top_queries.candidates(session)
-        except DatabaseError as error:
-            return TopQueries(None, (failed(top_queries.NAME, error, facts),))
+        except (DatabaseError, DeadlineExceeded) as error:
+            failure = error if isinstance(error, DatabaseError) else DatabaseError(error.message)
+            self._memory.asked(part, failure, facts, now)
+            self._keep = self._keep and failure.sqlstate != _NOT_PREPARED
+            return TopQueries(None, (failed(top_queries.NAME, failure, facts),))
 
-    def _statements(self, session: Session, name: str, now: float) -> TopQueries:
-        """Of database `name`, from this session; where no pooler is in between, together with others of the server."""
+    def _queries_elsewhere(self, session: Session, databases: list[str]) -> TopQueries:
+        """The same from another database of the server."""
+        limit_s = top_queries.SEARCH_S
+        return top_queries.elsewhere(databases, self._dsn, lambda there: self._statements(session, there, limit_s))
+
+    def _statements(self, session: Session, read_in: Session | None, limit_s: float) -> TopQueries:
+        """Of this session's database, where they are to be read in the other one."""
+        now, interval_s = time.monotonic(), self._routine.interval_s if self._routine else 0.0
+        remembered = self._remembered(session, now)
+        return remembered.of(self._name(session), session.facts, interval_s, now, read_in, limit_s / 3)
+
+    def _remembered(self, session: Session, now: float) -> Statements:
+        """By all who read in this way at the session's server; where a pooler is in between, by this database alone."""
         facts = session.facts
         memory = self._server if session.is_direct else self._memory
-        how = (session.address, facts.role, facts.extensions.get(top_queries.EXTENSION), facts.server_encoding)
-        key = (*how, self._limit, self._query_text)
-        statements = memory.statements.setdefault(key, Statements(self._limit, self._query_text))
-        try:
-            return statements.of(name, self._routine.interval_s if self._routine else 0.0, session, now)
-        except DatabaseError as error:
-            if is_lost(error) or error.sqlstate == _NOT_PREPARED:
-                raise
-            return TopQueries(None, (failed(top_queries.NAME, error, facts),))
+        server = (*session.address, facts.started)
+        how = (server, facts.role, facts.extensions.get(top_queries.EXTENSION), facts.server_encoding)
+        return memory.statements((*how, self._limit, self._query_text), self._limit, self._query_text, now)
+
+    def _name(self, session: Session) -> str:
+        return self._routine.name if self._routine else session.facts.db_name
 
     def _with_plans(self, session: Session, collected: Collected, now: float) -> Collected:
         part = Asked(plans.NAME, (), plans.EVERY_S)
@@ -189,7 +207,7 @@ def run(
         memory = server = Memory()
     facts, now = session.facts, time.monotonic()
     asked = _due(facts, query_text, memory, server, now)
-    answers = _ask(session, asked, budget_s, now + patience_s)
+    answers = _ask(session, asked, budget_s, patience_s)
     errors = [failed(name, error, facts) for name, error in answers.failures.items()]
     errors += [*memory.refusals, *(server.refusals if server and server is not memory else ())]
     for part in asked:
@@ -229,7 +247,7 @@ def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | N
     return [part for part in parts if (at := server if part.is_servers else memory) and at.is_due(part, facts, now)]
 
 
-def _ask(session: Session, asked: list[Asked], budget_s: float, until: float) -> _Answers:
+def _ask(session: Session, asked: list[Asked], budget_s: float, patience_s: float) -> _Answers:
     """What each cycle asks, together; the rest alone: it takes longer, and some of it locks until it commits."""
     answers = _Answers()
     quick, dear = ([part for part in asked if bool(part.every_s) is seldom] for seldom in (False, True))
@@ -242,8 +260,9 @@ def _ask(session: Session, asked: list[Asked], budget_s: float, until: float) ->
             raise
         for part in quick:
             _alone(session, part, alone_s, answers)
-    for part in dear:
-        if time.monotonic() < until:
+    until = time.monotonic() + patience_s
+    for number, part in enumerate(dear):
+        if number == 0 or time.monotonic() < until:
             _alone(session, part, alone_s, answers)
     return answers
 

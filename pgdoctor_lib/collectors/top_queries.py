@@ -22,7 +22,7 @@ from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
 from pgdoctor_lib.postgres.connect import connect
 from pgdoctor_lib.postgres.query import quote_literal
 from pgdoctor_lib.postgres.server import Facts, Kind
-from pgdoctor_lib.postgres.session import Session, senseless
+from pgdoctor_lib.postgres.session import Session
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Cost
 
@@ -38,6 +38,7 @@ _FORGET = (
     "LEFT JOIN pg_database d ON d.oid = dbid WHERE d.encoding IS DISTINCT FROM "
     "(SELECT encoding FROM pg_database WHERE datname = current_database())"
 )
+_PROTOCOL_VIOLATION = "08P01"
 _QUERYID = re.compile("-?[0-9]{1,19}")
 _FINGERPRINT = re.compile(r'"fingerprint":"(-?[0-9]{1,19})"')  # unescaped, so not in a text
 _TEXTLESS = re.compile(r'"fingerprint":"(-?[0-9]{1,19})","normalized_query":null')
@@ -47,18 +48,18 @@ _GIVEN = {
     "own": "{pgdoctor:own}",
     "told": "{pgdoctor:told}",
 }
-_DATABASE, _PART, _PARTS = "\x1d", "\x1e", 6  # JSON that the server wrote holds no control characters
+_DATABASE, _PART, _PARTS = "\x1d", "\x1e", 7  # JSON that the server wrote holds no control characters
 _JSON = "'{' || substr(json, strpos(json, ',') + 1)"  # without dbid, the first column
 _NUMBERED = "SELECT dbid, row_number() OVER () AS number, row_to_json(x)::text AS json FROM"
-_ALL = f"""SELECT (SELECT count(*) FROM r) || ' ' || concat_ws(chr(29),
-       (SELECT coalesce(string_agg(queryid::text, ' '), '') FROM own),
+_ALL = f"""SELECT (SELECT count(*) FROM r) || ' ' || (
        string_agg(concat_ws(chr(30), number,
            '[' || coalesce(u.rows, '') || ']',
            json_build_object('hidden', t.hidden_count, 'recording', t.recording),
            '{{"rows":[' || coalesce(r.rows, '') || '],"total":' || {_JSON.replace("json", "t.json")}
              || ',"more":' || greatest(0, t.count - coalesce(r.count, 0)) || '}}',
            coalesce(s.queryids, ''),
-           coalesce(s.postponed, '')), chr(29)))
+           coalesce(s.postponed, ''),
+           coalesce((SELECT string_agg(o.queryid::text, ' ') FROM own o WHERE o.dbid = wanted.dbid), '')), chr(29)))
   FROM wanted
   JOIN t USING (dbid)
   LEFT JOIN (SELECT dbid, string_agg({_JSON}, ',' ORDER BY number) AS rows FROM u GROUP BY dbid) u USING (dbid)
@@ -84,7 +85,7 @@ _places: dict[tuple[tuple[Host, ...], str], _Place] = {}
 class TopQueries:
     """`json`: the array as text, None where it could not be read; `errors`: what is missing from it, and why.
 
-    `queries`: the section's text; `cost`: what the reading cost, where it was this database that read.
+    `queries`: the section's text; `cost`: this database's share of what the reading cost.
     """
 
     json: str | None
@@ -99,7 +100,7 @@ class Part:
 
     `top`: the array as text; `queries`: the section; `hidden_count`: statements of other roles; `recording`: whether
     any is recorded; `queryids`: of the statements that `queries` tells, `postponed` those whose texts are still to
-    come.
+    come; `own`: of PGDoctor's own statements, which are left out.
     """
 
     top: str
@@ -108,6 +109,7 @@ class Part:
     recording: bool
     queryids: frozenset[str]
     postponed: frozenset[str]
+    own: frozenset[str]
 
     def with_texts(self, wordings: Mapping[str, str]) -> "Part":
         """With texts from an earlier reading, by queryid, each as JSON."""
@@ -134,38 +136,35 @@ class Part:
 
 @dataclass(frozen=True)
 class Reading:
-    """`parts`: by database; `own`: queryids of PGDoctor's own statements."""
+    """`parts`: by the database's oid; `cost`: of each of them."""
 
-    parts: dict[str, Part]
-    own: frozenset[str]
+    parts: dict[int, Part]
     cost: Cost
 
 
 def read(
     session: Session,
-    databases: Sequence[str],
+    databases: Mapping[int, frozenset[str]],
     limit: int,
     query_text: QueryText,
-    own: frozenset[str] = frozenset(),
-    told: Mapping[str, frozenset[str]] | None = None,
+    told: Mapping[int, frozenset[str]] | None,
+    timeout_s: float,
 ) -> Reading:
     """The statements of each database that are among the first `limit` by any measure, and sums over all of its own.
 
-    With texts where `told` is given: by database, the queryids whose texts the section may leave out. Without, `own`
-    tells PGDoctor's own statements, which are left out.
+    `databases`: by oid, the queryids of PGDoctor's own statements, as far as they are known. With texts where `told` is
+    given: by oid, the queryids whose texts the section may leave out.
     """
     part = Asked(NAME, (_reading(session.facts.kind, limit, query_text),))
-    values = (
-        _array(databases),
-        str(told is not None).lower(),
-        f"'{{{','.join(sorted(own))}}}'",
-        _pairs(databases, told or {}),
-    )
-    row = session.ask(statement((part,)), 4, STATEMENT_TIMEOUT_S, again=True, values=values)
+    oids = list(databases)
+    texts = str(told is not None).lower()
+    values = (f"'{{{','.join(map(str, oids))}}}'", f"'{texts}'", _pairs(oids, databases), _pairs(oids, told or {}))
+    row = session.ask(statement((part,)), 4, timeout_s, again=True, values=values)
     count, _, text = (row[1] or "").partition(" ")
-    first, *parts = text.split(_DATABASE)
-    cost = Cost(took_ms(row[0], row[2]), int(count) if count.isdigit() else 0, len(text))
-    return Reading(dict(_part(each, databases) for each in parts), _queryids(first), cost)
+    rows = int(count) if count.isdigit() else 0
+    parts = [_part(each, oids) for each in text.split(_DATABASE)]
+    share = Cost(round(took_ms(row[0], row[2]) / len(parts), 3), rows // len(parts), len(text) // len(parts))
+    return Reading(dict(parts), share)
 
 
 @lru_cache(32)
@@ -185,27 +184,20 @@ def _reading(kind: Kind, limit: int, query_text: QueryText) -> str:
     return sql
 
 
-def _array(names: Sequence[str]) -> str:
-    return f"ARRAY[{', '.join(map(quote_literal, names))}]"
-
-
-def _pairs(databases: Sequence[str], told: Mapping[str, frozenset[str]]) -> str:
-    """An array of a database's place in `databases` and a queryid."""
-    pairs = (f"{n}/{each}" for n, name in enumerate(databases, 1) for each in sorted(told.get(name, ())))
+def _pairs(oids: Sequence[int], queryids: Mapping[int, frozenset[str]]) -> str:
+    """An array of a database's place in `oids` and a queryid."""
+    pairs = (f"{n}/{each}" for n, oid in enumerate(oids, 1) for each in sorted(queryids.get(oid, ())))
     return f"'{{{','.join(pairs)}}}'"
 
 
-def _part(text: str, databases: Sequence[str]) -> tuple[str, Part]:
-    """A database's name and what came for it. Raises `DatabaseError` where that makes no sense."""
+def _part(text: str, oids: Sequence[int]) -> tuple[int, Part]:
+    """A database's oid and what came for it. Raises `DatabaseError` where that makes no sense."""
     fields = text.split(_PART)
-    told = _total(fields[2]) if len(fields) == _PARTS else None
+    sums = _total(fields[2]) if len(fields) == _PARTS else None
     place = int(fields[0]) if re.fullmatch("[0-9]{1,6}", fields[0]) else 0
-    if told is None or not 1 <= place <= len(databases):
-        raise senseless()
-    top, queries = fields[1], fields[3]
-    if not (is_json(top, "[") and is_json(queries, "{")):
-        raise DatabaseError(NO_JSON)
-    return databases[place - 1], Part(top, queries, *told, _queryids(fields[4]), _queryids(fields[5]))
+    if sums is None or not 1 <= place <= len(oids) or not (is_json(fields[1], "[") and is_json(fields[3], "{")):
+        raise DatabaseError(NO_JSON, sqlstate=_PROTOCOL_VIOLATION)
+    return oids[place - 1], Part(fields[1], fields[3], *sums, *map(_queryids, fields[4:]))
 
 
 def _queryids(text: str) -> frozenset[str]:

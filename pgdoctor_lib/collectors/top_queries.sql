@@ -4,27 +4,30 @@
 -- needs: pg_stat_statements, pg_monitor
 -- variables: pgss_schema, databases, limit, texts, own, told (as in queries.sql), query_text, tokens, secrets
 --
--- psql -v pgss_schema=public -v databases={postgres} -v limit=20 -v texts=true -v own={} -v told={} -v query_text=none -v tokens= -v secrets= -f top_queries.sql
+-- psql -v pgss_schema=public -v databases={5} -v limit=20 -v texts=true -v own={} -v told={} -v query_text=none -v tokens= -v secrets= -f top_queries.sql
 -- Constants in utility statements are not normalised: the text is cut and masked as in activity.sql.
 WITH given AS MATERIALIZED (
-    SELECT :'databases'::text[] AS databases, :'texts'::bool AS texts, :'own'::bigint[] AS own, :'told'::text[] AS told
+    SELECT :'databases'::oid[] AS databases, :'texts'::bool AS texts, :'own'::text[] AS own, :'told'::text[] AS told
 ), wanted AS MATERIALIZED (
-    SELECT oid AS dbid, number
-      FROM given, unnest(databases) WITH ORDINALITY AS w (name, number)
-      JOIN pg_database ON datname = w.name
+    SELECT dbid, number FROM given, unnest(databases) WITH ORDINALITY AS w (dbid, number)
 ), entry AS MATERIALIZED (
     SELECT * FROM :"pgss_schema".pg_stat_statements(false)
 ), wording AS MATERIALIZED (
-    SELECT s.dbid, s.queryid, min(left(s.query, 10000) COLLATE "C") AS query
+    SELECT s.dbid,
+           s.queryid,
+           min(left(s.query, 10000) COLLATE "C") AS query,
+           bool_and(s.query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)
        AND s.queryid IS NOT NULL
      GROUP BY s.dbid, s.queryid
 ), own AS MATERIALIZED (
-    SELECT queryid FROM wording WHERE query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor'
+    SELECT dbid, queryid FROM wording WHERE is_own
      UNION
-    SELECT unnest(own) FROM given
+    SELECT dbid, split_part(pair, '/', 2)::bigint
+      FROM given, unnest(own) pair
+      JOIN wanted ON number = split_part(pair, '/', 1)::int
 ), statement AS (
     SELECT dbid,
            queryid,
@@ -35,7 +38,7 @@ WITH given AS MATERIALIZED (
       FROM entry
      WHERE dbid IN (SELECT dbid FROM wanted)
        AND queryid IS NOT NULL
-       AND queryid NOT IN (SELECT queryid FROM own)
+       AND (dbid, queryid) NOT IN (SELECT dbid, queryid FROM own)
      GROUP BY dbid, queryid
 ), placed AS (
     SELECT *, row_number() OVER (PARTITION BY dbid ORDER BY total_exec_time_ms DESC, queryid) AS place FROM statement

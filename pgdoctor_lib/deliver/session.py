@@ -60,7 +60,8 @@ class _Session(requests.Session):
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
         """What `send` is to be told."""
         key = (url, stream, verify, cert)
-        if key not in self._settings:
+        if key not in self._settings:  # the last one alone: where an endpoint redirects to, there may be ever others
+            self._settings.clear()
             self._settings[key] = dict(super().merge_environment_settings(url, proxies, stream, verify, cert))
         return dict(self._settings[key])
 

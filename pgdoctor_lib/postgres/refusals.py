@@ -22,7 +22,7 @@ _REMEDIES = (
     (r"remaining connection slots are reserved for non-replication superuser",
      f"{_TAKEN}: {_RAISE} (PostgreSQL 16 and later can keep some for monitoring)"),
     (r"sorry, too many clients already", f"all connections are taken, reserved ones too: {_RAISE}"),
-    (r"too many connections for role ", "ALTER ROLE {role} CONNECTION LIMIT 120;"),
+    (r"too many connections for role ", "ALTER ROLE {role} CONNECTION LIMIT -1;"),
     (r"too many connections for database ", "ALTER DATABASE {database} CONNECTION LIMIT -1;"),
     (r"permission denied for database ", "GRANT CONNECT ON DATABASE {database} TO {role};"),
     (r"role .* is not permitted to log in$", "ALTER ROLE {role} LOGIN;"),

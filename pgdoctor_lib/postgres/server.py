@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pgdoctor_lib.errors import UnsupportedServer
 
 OLDEST = 120000
-FACTS_COLUMNS = 11
+FACTS_COLUMNS = 13
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
 # The role (or, of Aurora, the function) that only this service's servers have. The first that is there counts.
@@ -32,6 +32,8 @@ FACTS_SQL = f"""SELECT /* pgdoctor:facts */
        r.rolsuper,
        concat_ws(' ', (SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname = ANY ('{{{",".join(_SIGNS)}}}')),
                  to_regproc('pg_catalog.aurora_version')),
+       (SELECT oid FROM pg_database WHERE datname = current_database()),
+       date_part('epoch', pg_postmaster_start_time()),
        (SELECT json_object_agg(extname, json_build_array(extversion, nspname))
           FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace)::text
   FROM pg_roles r WHERE rolname = current_user"""
@@ -70,7 +72,8 @@ class Kind:
 class Facts:
     """One server and database as the connected role sees them. `version_num`: 150018 for 15.18.
 
-    `provider`: the managed service that runs the server, such as "Amazon RDS"; "" where nothing tells of one.
+    `provider`: the managed service that runs the server, such as "Amazon RDS"; "" where nothing tells of one. `db_oid`:
+    of the database; `started`: of the server, epoch seconds as it tells them.
     """
 
     version_num: int
@@ -84,6 +87,8 @@ class Facts:
     extensions: dict[str, Extension]
     is_superuser: bool = False
     provider: str = ""
+    db_oid: int = 0
+    started: str = ""
 
     @property
     def major(self) -> int:
@@ -102,8 +107,9 @@ class Facts:
 
 def parse_facts(row: tuple[str | None, ...]) -> Facts:
     """`Facts` from the one row of `FACTS_SQL`."""
-    texts = (value or "" for value in row)
-    number, version, encoding, recovery, db_name, role, monitor, loaded, superuser, signs, extensions = texts
+    texts = [value or "" for value in row]
+    number, version, encoding, recovery, db_name, role, monitor, loaded, *texts = texts
+    superuser, signs, oid, started, extensions = texts
     return Facts(
         version_num=int(number),
         version=f"PostgreSQL {version}",
@@ -116,6 +122,8 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
         extensions={n: _extension(*told) for n, told in json.loads(extensions or "{}").items()},
         is_superuser=superuser == "t",
         provider=next((name for sign, name in _SIGNS.items() if sign in signs.split()), ""),
+        db_oid=int(oid),
+        started=started,
     )
 
 

@@ -31,6 +31,7 @@ _CHECK_CLIENT = (
 SENSELESS = (ValueError, TypeError, LookupError, OverflowError, SystemError)
 _PROTOCOL_VIOLATION = "08P01"
 _NUMBERS = (20, 21, 23, 26, 1700)
+_VALUE = re.compile(r"\$([1-9])(?=::[a-z]+(?:\[\])? AS )")  # `$1::oid[] AS name`
 _WHOLE = re.compile("-?[0-9]{1,20}")
 
 Connection = psycopg2.extensions.connection
@@ -50,6 +51,7 @@ class Session:
         self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
         self._prepared: dict[str, str] = {}  # a name for each statement that is planned
+        self.largest_answer = 0  # characters of one value: libpq keeps buffers as large as that
         self.is_direct = False  # no pooler is in between
         self.prepares = False  # it is to be used for long, so that planning once pays
         self.facts = self._read_facts(limit_s)
@@ -69,18 +71,21 @@ class Session:
         """The backend that the connection was told of when it began. A pooler tells of one that does not exist."""
         return int(self._connection.info.backend_pid)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be used, as far as this side knows."""
+        return not self._connection.closed
+
     def close(self) -> None:
         """End the session; whatever it was doing is rolled back."""
         self._connection.close()
 
-    def ask(
-        self, sql: str, width: int, timeout_s: float = 5.0, *, again: bool = False, values: Sequence[str] = ()
-    ) -> Row:
+    def ask(self, sql: str, width: int, timeout_s: float, *, again: bool = False, values: Sequence[str] = ()) -> Row:
         """The one row of `width` columns of one statement, in a read-only transaction of its own, with its limits.
 
         Where no pooler is in between it is one message to the server, which begins the transaction and ends it by
         itself: one round trip, and no moment in which it stands open and idle. `again`: it will be asked for often,
-        so that planning it once pays in a session that `prepares`. `values`: SQL, for `$1::`, `$2::`, … in `sql`.
+        so that planning it once pays in a session that `prepares`. `values`: SQL, for `$1::oid[] AS …` and so on.
         """
         if not self.is_direct:
             with self.transaction(timeout_s):
@@ -134,6 +139,7 @@ class Session:
     def row(self, sql: str, width: int) -> Row:
         """The one row of `width` columns that a statement must bring, else `DatabaseError`."""
         rows = self.query(sql)
+        self.largest_answer = max(self.largest_answer, *(len(text or "") for row in rows for text in row), 0)
         if [len(row) for row in rows] != [width]:
             raise senseless()
         return rows[0]
@@ -219,9 +225,7 @@ def _asking(what: str, limit_s: float, give_up: Callable[[], None]) -> Iterator[
 
 
 def _filled(sql: str, values: Sequence[str]) -> str:
-    for number, value in enumerate(values, 1):
-        sql = sql.replace(f"${number}::", f"{value}::")
-    return sql
+    return _VALUE.sub(lambda match: values[int(match[1]) - 1], sql) if values else sql
 
 
 def _arguments(values: Sequence[str]) -> str:

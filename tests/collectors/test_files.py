@@ -19,7 +19,7 @@ from tests.postgres.server import Database, Server
 RECORDED = Path(__file__).with_name("columns")  # a file each: a line a column, its name and its type
 VARIABLES = {
     "pgss_schema": "public",
-    "databases": "{postgres}",
+    "databases": "{5}",
     "limit": "20",
     "texts": "true",
     "own": "{}",

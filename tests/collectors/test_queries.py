@@ -1,17 +1,24 @@
 """The section `queries`: statements that are first by any measure, with all their counters, and sums over all."""
 
 import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
+from pgdoctor_lib.collectors import statements as remembered
 from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.known import LASTS_S, MOST, Known
 from pgdoctor_lib.collectors.run import Collecting
-from pgdoctor_lib.collectors.statements import OLD, Statements
+from pgdoctor_lib.collectors.statements import OLD_S, Statements
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.connect import connect
+from pgdoctor_lib.postgres.session import Session
 from tests.postgres.server import Database, Server
 
 
@@ -39,7 +46,16 @@ class Found:
 
 def read(dsn: str, limit: int = 20, query_text: QueryText = "masked") -> Found:
     with connect(Dsn.parse(dsn, {})) as session:
-        return Found(Statements(limit, query_text).of(session.facts.db_name, 60.0, session, 0.0))
+        return Found(of(Statements(limit, query_text), session, 0.0))
+
+
+def of(statements: Statements, session: Session, now: float, whose: Database | None = None) -> top_queries.TopQueries:
+    """What is told of a database, this session's if it is not named, to one that comes each minute."""
+    facts = session.facts
+    if whose:
+        [(oid,)] = whose.sql("SELECT oid::bigint FROM pg_database WHERE datname = current_database()")
+        facts = replace(facts, db_name=whose.name, db_oid=oid)
+    return statements.of(facts.db_name, facts, 60.0, now, session, 5.0)
 
 
 def test_a_row_has_all_counters(database: Database) -> None:
@@ -204,8 +220,7 @@ def test_the_extension_in_another_database(database: Database) -> None:
         with connect(dsn) as session:
             databases = top_queries.candidates(session)
         statements = Statements(20, "masked")
-        read_there = lambda session: statements.of(database.name, 60.0, session, 0.0)  # noqa: E731
-        found = Found(top_queries.elsewhere(databases, dsn, read_there))
+        found = Found(top_queries.elsewhere(databases, dsn, lambda there: of(statements, there, 0.0, database)))
     finally:
         other.drop()
     assert found.row("counted_here")["rolname"] == "postgres"
@@ -271,7 +286,7 @@ def test_texts_are_read_again_after_an_hour(newest_database: Database) -> None:
     statements = Statements(20, "masked")
     with connect(Dsn.parse(newest_database.dsn, {})) as session:
         told = [
-            Found(statements.of(newest_database.name, 60.0, session, now)).has("counted_here")
+            Found(of(statements, session, now)).has("counted_here")
             for now in (0.0, 60.0, LASTS_S - 1, LASTS_S, LASTS_S + 60)
         ]
     assert told == [True, False, False, True, False]
@@ -283,7 +298,7 @@ def test_so_many_texts_at_a_time_and_all_in_the_end(newest_database: Database) -
     statements, told = Statements(100, "masked"), set()
     with connect(Dsn.parse(newest_database.dsn, {})) as session:
         for cycle in range(6):
-            found = Found(statements.of(newest_database.name, 60.0, session, cycle * 400.0))
+            found = Found(of(statements, session, cycle * 400.0))
             assert sum(len(row["query"] or "") for row in found.rows) <= 60_000
             assert max(len(row["query"] or "") for row in found.rows) <= 5000
             told |= {row["queryid"] for row in found.rows if row["query"]}
@@ -298,45 +313,126 @@ def readings(database: Database, *between: str) -> list[Found]:
     with connect(Dsn.parse(database.dsn, {})) as session:
         for number, statement in enumerate(("SELECT 1", *between)):
             database.sql(statement)
-            found.append(Found(statements.of(database.name, 60.0, session, number * 60.0)))
+            found.append(Found(of(statements, session, number * 60.0)))
     return found
 
 
-def test_one_reading_is_for_those_whose_turn_is_next(newest_server: Server) -> None:
+Readings = list[tuple[int, bool]]
+
+
+@pytest.fixture
+def readings_made(monkeypatch: pytest.MonkeyPatch) -> Readings:
+    """Of each reading: for how many databases, and whether with texts. None of them is dear."""
+    made: Readings = []
+    real = top_queries.read
+
+    def read(session: Session, databases: Any, limit: int, query_text: QueryText, told: Any, timeout_s: float) -> Any:
+        made.append((len(databases), told is not None))
+        return real(session, databases, limit, query_text, told, timeout_s)
+
+    monkeypatch.setattr(top_queries, "read", read)
+    monkeypatch.setattr(remembered, "DEAR_MS", 1e9)
+    return made
+
+
+@pytest.fixture
+def several(newest_server: Server) -> Iterator[list[Database]]:
+    """Four databases with a statement each."""
     databases = [newest_server.new_database() for _ in range(4)]
-    for number, each in enumerate(databases):
-        each.sql(f"SELECT {number} AS counted_in_{each.name}")
-    statements, costs = Statements(20, "masked"), []
-    dsn = newest_server.dsn(databases[0].name)
-    with connect(Dsn.parse(dsn, {})) as session:
-        for now in (0.0, 60.0, 120.0):
-            for each in databases:
-                found = statements.of(each.name, 60.0, session, now)
-                costs.append(found.cost is not None)
-                told = Found(found)
-                assert {row["normalized_query"] for row in told.top if "counted_in" in row["normalized_query"]} == {
-                    f"SELECT $1 AS counted_in_{each.name}"
-                }
-                assert told.has(f"counted_in_{each.name}") is (now == 0.0)
-                assert told.total["count"] == len(told.rows) + told.more
+    for each in databases:
+        each.sql(f"SELECT 1 AS counted_in_{each.name}")
+    yield databases
     for each in databases:
         each.drop()
-    assert costs == [True] * 4 + [True, False, False, False] * 2
 
 
-def test_what_is_old_is_read_anew(newest_server: Server) -> None:
-    early, late = newest_server.new_database(), newest_server.new_database()
+def session_of(database: Database) -> Session:
+    return connect(Dsn.parse(database.server.dsn(database.name), {}))
+
+
+def test_one_reading_is_for_those_whose_turn_is_next(several: list[Database], readings_made: Readings) -> None:
     statements = Statements(20, "masked")
-    with connect(Dsn.parse(early.dsn, {})) as session:
+    with session_of(several[0]) as session:
+        for now in (0.0, 60.0, 120.0):
+            for each in several:
+                found = Found(of(statements, session, now, each))
+                texts = {row["normalized_query"] for row in found.top if "counted_in" in row["normalized_query"]}
+                assert texts == {f"SELECT $1 AS counted_in_{each.name}"}
+                assert found.has(f"counted_in_{each.name}") is (now == 0.0)
+                assert found.total["count"] >= len(found.rows) > 0
+    assert readings_made == [(1, True)] * 4 + [(4, False), (4, True)] + [(4, False)]
+
+
+def test_what_is_old_is_read_anew_and_its_texts_are_told(several: list[Database], readings_made: Readings) -> None:
+    early, late, *_ = several
+    statements = Statements(20, "masked")
+    with session_of(early) as session:
         for each in (early, late):
-            statements.of(each.name, 60.0, session, 0.0)
-        late.sql("SELECT 1 AS counted_here")
-        assert statements.of(early.name, 60.0, session, 60.0).cost
-        fresh = statements.of(late.name, 60.0, session, 60.0 + OLD * 60.0 + 1)
-    for each in (early, late):
-        each.drop()
-    assert fresh.cost
-    assert Found(fresh).has("counted_here"), "its text was in what grew old, and is told now"
+            of(statements, session, 0.0, each)
+        late.sql("SELECT 1, 2 AS counted_here")
+        of(statements, session, 60.0, early)
+        found = Found(of(statements, session, 60.0 + OLD_S + 1, late))
+    assert found.has("counted_here")
+    assert readings_made[2:] == [(2, False), (2, True), (1, False), (1, True)]
+
+
+def test_who_comes_while_it_is_read_for_waits_for_it(
+    several: list[Database], readings_made: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = several
+    statements, found = Statements(20, "masked"), []
+    with session_of(first) as session:
+        for each in (first, second):
+            of(statements, session, 0.0, each)
+        second.sql("SELECT 1, 2 AS counted_here")
+        [(oid,)] = second.sql("SELECT oid::bigint FROM pg_database WHERE datname = current_database()")
+        facts = replace(session.facts, db_name=second.name, db_oid=oid)
+        come = partial(statements.of, second.name, facts, 60.0, 60.01, None, 5.0)
+        waiting = threading.Thread(target=lambda: found.append(come()))
+        real = top_queries.read
+
+        def read(*given: Any) -> Any:
+            if not waiting.ident:
+                waiting.start()
+            return real(*given)
+
+        monkeypatch.setattr(remembered, "PATIENCE_S", 30.0)
+        monkeypatch.setattr(top_queries, "read", read)
+        of(statements, session, 60.0, first)
+        waiting.join()
+    assert Found(found[0]).has("counted_here")
+
+
+def test_a_database_that_spoils_the_reading_spoils_its_own(
+    several: list[Database], readings_made: Readings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements, real = Statements(20, "masked"), top_queries.read
+    with session_of(several[0]) as session:
+        for each in several:
+            of(statements, session, 0.0, each)
+
+        def read(session: Session, databases: Any, *more: Any) -> Any:
+            if len(databases) > 1:
+                raise DatabaseError("canceling statement due to statement timeout", sqlstate="57014")
+            return real(session, databases, *more)
+
+        monkeypatch.setattr(top_queries, "read", read)
+        for now in (60.0, 120.0):
+            assert all(of(statements, session, now, each).json for each in several)
+        monkeypatch.setattr(top_queries, "read", real)
+        readings_made.clear()
+
+
+def test_two_that_collect_from_one_database_are_both_told_its_texts(newest_database: Database) -> None:
+    newest_database.sql("SELECT 1 AS counted_here")
+    statements = Statements(20, "masked")
+    with session_of(newest_database) as session:
+        for now in (0.0, 60.0):
+            found = [
+                Found(statements.of(name, session.facts, 60.0, now, session, 5.0)) for name in ("one", "production/one")
+            ]
+            assert [each.has("counted_here") for each in found] == [now == 0.0] * 2
+            assert all([row for row in each.top if "counted_here" in row["normalized_query"]] for each in found)
 
 
 def test_texts_are_masked(newest_database: Database) -> None:

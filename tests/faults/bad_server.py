@@ -20,11 +20,11 @@ PASSWORD = "CANARY.pw~x9"
 MODES = ("values", "values", "shape", "messages", "errors", "auth", "copy", "flood", "silence", "mixed")
 _VERSIONS = ("16.3", "18.1", "12.0", "9.6.1", "99.99", "x", "", "16\n\x1b[31m", "1" * 5000, "-1", "16.3 (Odd \u202e)")
 _BEGIN = [b"x"] * 8 + [b"4711"]
-_FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b"f", b""]
+_FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b"f", b"", b"5", b"1795000000.5"]
 _FACTS.append(b'{"pg_stat_statements": ["1.10", "public"]}')
 _SECTION = b'1 {"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
 _CLOCK = b"1795000000000.5"
-_TOP = b"1 4711\x1d" + b"\x1e".join(
+_TOP = b"1 " + b"\x1e".join(
     (
         b"1",
         b'[{"fingerprint":"1","normalized_query":"SELECT 1","calls":1}]',
@@ -32,6 +32,7 @@ _TOP = b"1 4711\x1d" + b"\x1e".join(
         b'{"rows": [], "total": {"count": 1}, "more": 1}',
         b"1",
         b"",
+        b"4711",
     )
 )
 _OIDS = (16, 17, 18, 20, 23, 25, 114, 700, 1007, 1009, 1043, 1082, 1114, 1184, 1186, 1700, 2249, 3802, 3910, 0, 2**31)

@@ -114,7 +114,7 @@ EXTENSIONS = ('{"a": null}', '{"pg_stat_statements": ["1.10", null]}', "[", '{"a
 
 @pytest.mark.parametrize("text", EXTENSIONS)
 def test_extensions_that_make_no_sense(text: str) -> None:
-    row = ("160003", "16.3", "UTF8", "f", "app", "u", "t", "t", "f", "")
+    row = ("160003", "16.3", "UTF8", "f", "app", "u", "t", "t", "f", "", "5", "1")
     with pytest.raises((ValueError, TypeError)):  # which `Session` tells as an error of ours
         parse_facts((*row, text))
 
