@@ -57,7 +57,7 @@ class _Session(requests.Session):
         super().__init__()
         self._settings: dict[tuple[object, ...], dict[str, Any]] = {}
 
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """What `send` is to be told."""
         key = (url, stream, verify, cert)
         if key not in self._settings:  # the last one alone: where an endpoint redirects to, there may be ever others
