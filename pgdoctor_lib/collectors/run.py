@@ -126,7 +126,7 @@ class Collecting:
         facts, now = session.facts, time.monotonic()
         part = Asked(top_queries.NAME, ())
         if not facts.pg_stat_statements_loaded:
-            return top_queries.unreadable(facts)
+            return top_queries.unloaded(facts)
         if not self._memory.is_due(part, facts, now):
             return TopQueries(None)  # the memory tells why
         try:
@@ -143,8 +143,11 @@ class Collecting:
 
     def _queries_elsewhere(self, session: Session, databases: list[str]) -> TopQueries:
         """The same from another database of the server."""
-        limit_s = top_queries.SEARCH_S
-        return top_queries.elsewhere(databases, self._dsn, lambda there: self._statements(session, there, limit_s))
+
+        def read(there: Session) -> TopQueries:
+            return self._statements(session, there, top_queries.SEARCH_S)
+
+        return top_queries.elsewhere(databases, self._dsn, read, session.facts)
 
     def _statements(self, session: Session, read_in: Session | None, limit_s: float) -> TopQueries:
         """Of this session's database, where they are to be read in the other one."""

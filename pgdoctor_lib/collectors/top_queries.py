@@ -38,7 +38,6 @@ _FORGET = (
     "LEFT JOIN pg_database d ON d.oid = dbid WHERE d.encoding IS DISTINCT FROM "
     "(SELECT encoding FROM pg_database WHERE datname = current_database())"
 )
-_PROTOCOL_VIOLATION = "08P01"
 _QUERYID = re.compile("-?[0-9]{1,19}")
 _FINGERPRINT = re.compile(r'"fingerprint":"(-?[0-9]{1,19})"')  # unescaped, so not in a text
 _TEXTLESS = re.compile(r'"fingerprint":"(-?[0-9]{1,19})","normalized_query":null')
@@ -196,7 +195,7 @@ def _part(text: str, oids: Sequence[int]) -> tuple[int, Part]:
     sums = _total(fields[2]) if len(fields) == _PARTS else None
     place = int(fields[0]) if re.fullmatch("[0-9]{1,6}", fields[0]) else 0
     if sums is None or not 1 <= place <= len(oids) or not (is_json(fields[1], "[") and is_json(fields[3], "{")):
-        raise DatabaseError(NO_JSON, sqlstate=_PROTOCOL_VIOLATION)
+        raise DatabaseError(NO_JSON)
     return oids[place - 1], Part(fields[1], fields[3], *sums, *map(_queryids, fields[4:]))
 
 
@@ -209,10 +208,8 @@ def readable(facts: Facts) -> bool:
     return EXTENSION in facts.extensions and facts.pg_stat_statements_loaded
 
 
-def unreadable(facts: Facts) -> TopQueries:
-    """Why there is nothing to be read in this database, and what mends it."""
-    if facts.pg_stat_statements_loaded:
-        return _nothing("pg_stat_statements is loaded, but no extension of this database", create(facts))
+def unloaded(facts: Facts) -> TopQueries:
+    """That there is nothing to be read at this server, and what mends it."""
     then = "" if EXTENSION in facts.extensions else f", then {CREATE}"
     return _nothing("pg_stat_statements is not loaded", preload(facts) + then)
 
@@ -241,8 +238,10 @@ def candidates(session: Session) -> list[str]:
     return [row[0] for row in rows if len(row) == 1 and row[0]]
 
 
-def elsewhere(databases: list[str], dsn: Dsn, read: Callable[[Session], TopQueries]) -> TopQueries:
+def elsewhere(databases: list[str], dsn: Dsn, read: Callable[[Session], TopQueries], facts: Facts) -> TopQueries:
     """What `read` finds in another database of the server: the first that has the extension and lets us in.
+
+    `facts`: of the database that lacks it.
 
     Where it was found, or that it was not, is remembered for an hour: no cycle in between searches.
     """
@@ -260,12 +259,12 @@ def elsewhere(databases: list[str], dsn: Dsn, read: Callable[[Session], TopQueri
                     return found
     except DeadlineExceeded as error:
         _places[key] = _Place(None, now + SEARCH_AGAIN_S)
-        return _nothing(error.message, CREATE)
+        return _nothing(error.message, create(facts))
     if place is None:
         _places[key] = _Place(None, now + SEARCH_AGAIN_S)
     elif place.dbname:
         _places.pop(key, None)  # it has gone from there: the next cycle searches
-    return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", CREATE)
+    return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", create(facts))
 
 
 def _from(dsn: Dsn, dbname: str, read: Callable[[Session], TopQueries]) -> TopQueries | None:

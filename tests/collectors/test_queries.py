@@ -218,9 +218,9 @@ def test_the_extension_in_another_database(database: Database) -> None:
     dsn = Dsn.parse(database.dsn, {})
     try:
         with connect(dsn) as session:
-            databases = top_queries.candidates(session)
+            databases, facts = top_queries.candidates(session), session.facts
         statements = Statements(20, "masked")
-        found = Found(top_queries.elsewhere(databases, dsn, lambda there: of(statements, there, 0.0, database)))
+        found = Found(top_queries.elsewhere(databases, dsn, lambda there: of(statements, there, 0.0, database), facts))
     finally:
         other.drop()
     assert found.row("counted_here")["rolname"] == "postgres"
