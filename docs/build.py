@@ -1,4 +1,6 @@
-"""Writes what docs/snapshot.md and docs/snapshot.schema.json say of sections, from the collectors' files: `make docs`.
+"""Writes what the docs say of sections and of checks, from their own files: `make docs`.
+
+docs/snapshot.md and docs/snapshot.schema.json tell the sections; docs/checks.md is the checks' pages.
 
 A section's text is its file's header, its columns and their types are those that tests/collectors/columns records.
 What is told of the machine and of PgBouncer is no SQL of ours: its text is a module's docstring.
@@ -12,15 +14,28 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pgdoctor_lib.checks.registry import CATEGORIES, Check, checks  # noqa: E402
+
 COLLECTORS = ROOT / "pgdoctor_lib" / "collectors"
 MODULES = {
     "host": ROOT / "pgdoctor_lib" / "agent" / "host.py",
     "pgbouncer": COLLECTORS / "pgbouncer.py",
     "plans": COLLECTORS / "plans.py",
+    "schema_changes": COLLECTORS / "schema_changes.py",
+    "recording": COLLECTORS / "recorder.py",
 }
 COLUMNS = ROOT / "tests" / "collectors" / "columns"
 PAGE = ROOT / "docs" / "snapshot.md"
 SCHEMA = ROOT / "docs" / "snapshot.schema.json"
+CHECKS = ROOT / "docs" / "checks.md"
+CHECKS_HEAD = """# Checks
+
+What `pgdoctor check` and the daemon look for: {count} checks. `pgdoctor explain CHECK` prints each of these pages.
+Thresholds are set, and findings muted, in the configuration (`thresholds`, `mute`:
+[diagnosis.md](diagnosis.md#muting)).
+"""
 BEGIN, END = "<!-- made by docs/build.py -->\n", "<!-- end -->\n"
 EVERY = {"minutes": "every 5 minutes", "hourly": "once an hour", "daily": "once a day"}
 TYPES: dict[str, Any] = {
@@ -30,7 +45,8 @@ TYPES: dict[str, Any] = {
 
 
 def main() -> None:
-    """Write both files anew."""
+    """Write the files anew."""
+    CHECKS.write_text(checks_page())
     PAGE.write_text(page(PAGE.read_text()))
     SCHEMA.write_text(schema(SCHEMA.read_text()))
 
@@ -46,6 +62,27 @@ def page(text: str) -> str:
     before, _, rest = text.partition(BEGIN)
     made = "\n".join([*map(_section, names()), *map(_told, MODULES)])
     return before + BEGIN + "\n" + made + END + rest.partition(END)[2]
+
+
+def checks_page() -> str:
+    """docs/checks.md: what there is, by category, then every check's page."""
+    known = checks()
+    lines = [CHECKS_HEAD.format(count=len(known))]
+    for category in CATEGORIES:
+        found = [each for each in known.values() if each.category == category]
+        if found:
+            lines += [f"## {category[0].upper()}{category[1:]}\n"]
+            lines += [f"- [{each.id}](#{each.id}): {each.about.splitlines()[0]}" for each in found]
+            lines.append("")
+    pages = [_demoted(each) for each in known.values()]
+    return "\n".join([*lines, *pages])
+
+
+def _demoted(check: Check) -> str:
+    """A page, its headings two levels further down, and its thresholds by name."""
+    page = re.sub(r"^(#+) ", r"#\1 ", check.page, flags=re.MULTILINE)
+    limits = ", ".join(f"`{name}` {value:g}" for name, value in (check.limits or {}).items())
+    return page + (f"\nThresholds by name: {limits}.\n" if limits else "")
 
 
 def schema(text: str) -> str:

@@ -23,7 +23,11 @@ _JSON_PASSWORD = re.compile(r'(?i)("(?:password|passwd|pwd|token|secret)"\s*:\s*
 _BEARER = re.compile(r"(?i)\b(bearer\s+|authorization: basic\s+)[!-~]+")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})  # Python's own module keeps a table of 2,231 names
 _HTML_QUOTED = {**_HTML, **str.maketrans({'"': "&quot;", "'": "&#x27;"})}
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_EMOJI = "\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"  # between two of these a joiner makes one picture of them
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    f"|(?<![{_EMOJI}])\u200d|\u200d(?![{_EMOJI}])"
+)
 
 
 class Secret(str):
@@ -134,7 +138,7 @@ def _base64_cores(octets: bytes) -> Iterator[str]:
 
 def printable(text: str) -> str:
     """`text` with control, bidirectional and line-separating characters written as escapes."""
-    return _UNSAFE.sub(_escape, text)
+    return UNPRINTABLE.sub(_escape, text)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -4,14 +4,19 @@ Rows stay the JSON text that the server wrote: `Section.json` goes into the body
 """
 
 import json
+import re
 import secrets
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from typing import Any
 
+from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.secret import redact
 
 SCHEMA_VERSION = 1
+_NUMBER = re.compile(r"\b\d[\d.,]*\b")
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,21 @@ class Section:
 
 @dataclass(frozen=True)
 class CollectorError:
-    """A collector that failed: which, why on one line, and what mends it."""
+    """A collector that failed: which, why on one line, and what mends it.
+
+    `is_listing`: `error` ends with a list, behind a colon, that changes while the error stays the same.
+    """
 
     collector: str
     error: str
     hint: str = ""
+    is_listing: bool = field(default=False, compare=False)
+
+    @property
+    def sort(self) -> str:
+        """What is the same in the next cycle, whatever the numbers are by then, and the list."""
+        before_list = replace(self, error=self.error.partition(":")[0]) if self.is_listing else self
+        return _NUMBER.sub("", before_list.line)
 
     @property
     def line(self) -> str:
@@ -61,11 +76,20 @@ class Collected:
 
 
 @dataclass(frozen=True)
+class Unreachable:
+    """A database of which nothing could be collected, twice or more: since when (epoch seconds), and why."""
+
+    name: str
+    since: float
+    error: str
+
+
+@dataclass(frozen=True)
 class Agent:
     """Who collected: PGDoctor's version, the host's name, the process.
 
     `dropped_snapshots`: how many it has given up since its start, of all databases, because the spool was full or they
-    grew too old. `usage`: what it takes of its machine (agent/usage.py).
+    grew too old. `usage`: what it takes of its machine (agent/usage.py). `unreachable`: its other databases that fail.
     """
 
     version: str
@@ -73,11 +97,24 @@ class Agent:
     pid: int
     dropped_snapshots: int = 0
     usage: dict[str, float | int | None] = field(default_factory=dict)
+    unreachable: tuple[Unreachable, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What somebody called a moment: a deploy, a migration. `at`: epoch seconds."""
+
+    label: str
+    at: float
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One cycle of one database. `collected_at` in epoch seconds, `duration_ms` of the collection."""
+    """One cycle of one database. `collected_at` in epoch seconds, `duration_ms` of the collection.
+
+    `findings`, worst first; `diagnosis`: how they came about, and what the next one needs (agent/diagnosis.py).
+    `mark`: the newest of this database.
+    """
 
     snapshot_id: str
     collected_at: float
@@ -87,6 +124,9 @@ class Snapshot:
     tags: tuple[str, ...] | dict[str, str]
     interval_s: float
     collected: Collected
+    findings: tuple[Finding, ...] = ()
+    diagnosis: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
 
     def body(self) -> bytes:
         """The JSON document of the wire, as UTF-8."""
@@ -97,15 +137,22 @@ class Snapshot:
             "collected_at": iso_time(self.collected_at),
             "duration_ms": round(self.duration_ms, 1),
             "agent": {**vars(self.agent), "collectors": collected.costs},
-            "database": {"name": self.name, "tags": self.tags, "interval_s": whole(self.interval_s)},
+            "database": {
+                "name": self.name,
+                "tags": self.tags,
+                "interval_s": whole(self.interval_s),
+                **({"mark": {"label": self.mark.label, "at": iso_time(self.mark.at)}} if self.mark else {}),
+            },
             "meta": {"db_name": collected.db_name, "db_version": collected.db_version},
             "has_pg_stat_statements": collected.top_queries is not None,
         }
+        findings = _json([finding.as_json() for finding in self.findings])
+        diagnosis = f'"diagnosis":{_json(self.diagnosis)},' if self.diagnosis else ""
         errors = [_error(error) for error in collected.errors]
         sections = ",".join(f"{_json(section.name)}:{section.json}" for section in collected.sections)
         return (
             f'{_json(head)[:-1]},"top_queries":{collected.top_queries or "[]"},'
-            f'"sections":{{{sections}}},"findings":[],"errors":{_json(errors)}}}'
+            f'"sections":{{{sections}}},"findings":{findings},{diagnosis}"errors":{_json(errors)}}}'
         ).encode("utf-8", "replace")
 
     def seal(self) -> "Sealed":

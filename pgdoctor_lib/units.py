@@ -45,6 +45,24 @@ def format_bytes(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
-def counted(count: int, noun: str) -> str:
-    """For people: "1 snapshot", "2 snapshots"."""
-    return f"{count} {noun}{'s' if count != 1 else ''}"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """For people: "1 snapshot", "2 snapshots". `plural`: where it takes more than an s."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def format_span(seconds: float) -> str:
+    """For people: "45 s", "12 min", "3 h 12 min", "2 d 4 h"."""
+    whole = max(0, round(seconds))
+    for unit, size, below, below_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
+        if whole >= size:
+            rest = whole % size // below_size
+            return f"{whole // size} {unit} {rest} {below}" if rest else f"{whole // size} {unit}"
+    return f"{whole // 60} min" if whole >= 60 else f"{whole} s"
+
+
+def format_count(number: float) -> str:
+    """For people: "812", "12,345", "1.2 million", "3.4 billion"."""
+    for word, size in (("billion", 1e9), ("million", 1e6)):
+        if abs(number) >= size:
+            return f"{number / size:.1f} {word}"
+    return f"{number:,.0f}"

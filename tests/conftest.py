@@ -15,6 +15,7 @@ pytest_plugins = (
     "tests.fix_faults",
     "tests.fix_proxy",
     "tests.fix_pgbouncer",
+    "tests.fix_browser",
 )
 
 
@@ -32,6 +33,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/browser/"):
+                return "browser"  # they share a daemon's snapshots and a Chromium
             if not nodeid.startswith(APART):
                 return super()._split_scope(nodeid)
             return "installed" if "installed" in nodeid else nodeid  # they share a wheel and a venv

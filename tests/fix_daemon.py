@@ -60,7 +60,7 @@ class Running:
         """Wait for its end: status and whole output."""
         status = self.process.wait(timeout_s)
         for reader in self._readers:
-            reader.join(5)
+            reader.join(30)
         return subprocess.CompletedProcess(self.process.args, status, self.output, self.error)
 
     def kill(self) -> None:

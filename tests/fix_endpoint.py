@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trustme
@@ -71,6 +71,7 @@ class Request:
 
 
 Scripted = Answer | int | tuple[Any, ...]
+T = TypeVar("T")
 
 
 class Endpoint:
@@ -118,7 +119,7 @@ class Endpoint:
         if self._server:
             self._server.end()
             self._server = None
-            self._give_up_port = weakref.finalize(self, os.close, _held(self._port))
+            self._give_up_port = weakref.finalize(self, os.close, _once_free(lambda: _held(self._port)))
 
     def up(self) -> None:
         """Take requests (again)."""
@@ -132,7 +133,7 @@ class Endpoint:
         while not self._port:
             with suppress(OSError):
                 return _Server(free_port(), self._tls, self)
-        return _Server(self._port, self._tls, self)
+        return _once_free(lambda: _Server(self._port, self._tls, self))
 
     def take(self, request: Request) -> Answer:
         """Record a request; its answer."""
@@ -143,12 +144,25 @@ class Endpoint:
             return answer
 
 
+def _once_free(bind: Callable[[], T]) -> T:
+    """What `bind` makes. A process that is about to start has what we have closed until it runs its own program."""
+    made: list[T] = []
+
+    def is_bound() -> bool:
+        with suppress(OSError):
+            made.append(bind())
+        return bool(made)
+
+    wait_for(is_bound, "our port is not free")
+    return made[0]
+
+
 def _held(port: int) -> int:
     """A descriptor that has the port, and takes no connection on it."""
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", port))
-    return holder.detach()
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        return holder.detach()
 
 
 class _Server(ThreadingHTTPServer):

@@ -12,7 +12,7 @@ _FIGURE = "figure"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="tests/faults: all of each fault, not the quick part")
+    parser.addoption("--full", action="store_true", help="all of each fault, not the quick part; checks on every major")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     full = config.getoption("--full")
     for item in items:
         if "faults" in item.path.parts:
-            item.add_marker(pytest.mark.timeout(3600 if full else 120))
+            item.add_marker(pytest.mark.timeout(3600 if full else 240))
     if not full:
         left_out = [item for item in items if item.get_closest_marker("full")]
         items[:] = [item for item in items if item not in left_out]

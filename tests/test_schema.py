@@ -93,13 +93,14 @@ def test_a_role_without_privileges(newest_server: Server) -> None:
 def test_page_and_schema_are_made_from_the_collectors() -> None:
     text, schema = PAGE, (ROOT / "docs/snapshot.schema.json").read_text()
     assert (build["page"](text), build["schema"](schema)) == (text, schema), "run make docs"
+    assert build["checks_page"]() == (ROOT / "docs/checks.md").read_text(), "run make docs"
 
 
 def test_the_page_names_every_field() -> None:
     sections = dict(part.split("\n", 1) for part in PAGE.split("\n## ")[1:])
     for name, columns in COLUMNS.items():
         section = name.split(".", maxsplit=1)[0]
-        if name.endswith((".elsewhere", ".names", ".worst")):
+        if name.endswith((".elsewhere", ".look", ".names", ".sample", ".worst")):
             continue
         told = {entry.split(" ", 1)[0] for entry in columns} - ({"dbid"} if "queries" in name else set())
         missing = [column for column in told if column not in sections[section]]

@@ -95,6 +95,8 @@ def test_one_line_is_one_harmless_line() -> None:
     assert line.startswith("a \\x1b[31mred\\x07 \\u202egnp.exe")
     assert len(line) == 500
     assert printable("naïve — 你好 🎉") == "naïve — 你好 🎉"
+    assert printable("👨\u200d👩\u200d👧 👩🏽\u200d💻 🏳️\u200d🌈") == "👨\u200d👩\u200d👧 👩🏽\u200d💻 🏳️\u200d🌈"
+    assert printable("ad\u200dmin \u200d👧 👧\u200d") == "ad\\u200dmin \\u200d👧 👧\\u200d"
 
 
 def test_json_of_a_document_that_holds_a_secret_is_masked_by_the_redactor() -> None:

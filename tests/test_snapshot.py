@@ -34,6 +34,7 @@ def test_the_document() -> None:
             "pid": 12345,
             "dropped_snapshots": 0,
             "usage": {},
+            "unreachable": [],
             "collectors": {},
         },
         "database": {"name": "production", "tags": ["a"], "interval_s": 60},
@@ -75,3 +76,12 @@ def test_sealing_is_final() -> None:
 def test_times_are_utc_with_milliseconds() -> None:
     assert iso_time(0.0019) == "1970-01-01T00:00:00.001Z"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", iso_time(time.time()))
+
+
+def test_an_error_is_the_same_whatever_its_numbers_and_its_list_are() -> None:
+    hidden = [CollectorError("top_queries", f"{count} statements are hidden", "GRANT x") for count in ("42", "1,043.5")]
+    assert hidden[0].sort == hidden[1].sort
+    listing = [CollectorError("budget", f"9 % of it: {names}", "raise it", is_listing=True) for names in ("a", "a, b")]
+    assert listing[0].sort == listing[1].sort
+    others = [CollectorError("x", f"permission denied: t{number}") for number in (1, 2)]
+    assert others[0].sort != others[1].sort

@@ -2,7 +2,14 @@
 
 import pytest
 
-from pgdoctor_lib.units import format_bytes, format_duration, parse_duration, parse_size
+from pgdoctor_lib.units import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_span,
+    parse_duration,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +41,18 @@ def test_formats() -> None:
         "3.0 MiB",
         "5.0 TiB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (3600, "1 h"), (11520, "3 h 12 min"), (187200, "2 d 4 h")],
+)
+def test_spans(seconds: float, text: str) -> None:
+    assert format_span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(812, "812"), (12345, "12,345"), (1.23e6, "1.2 million"), (3.4e9, "3.4 billion")]
+)
+def test_counts(number: float, text: str) -> None:
+    assert format_count(number) == text

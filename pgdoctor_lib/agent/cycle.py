@@ -17,7 +17,7 @@ from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.deliver.parcel import Parcel
-from pgdoctor_lib.snapshot import Agent, Collected, Section, Snapshot, new_id
+from pgdoctor_lib.snapshot import Agent, Collected, Section, Snapshot, Unreachable, new_id
 
 
 def run(
@@ -38,6 +38,7 @@ def take(
     clock: Clock,
     snapshot_id: str | None = None,
     dropped_snapshots: int = 0,
+    unreachable: tuple[Unreachable, ...] = (),
 ) -> Snapshot:
     """Open and collect: what the database is like now. Raises `DatabaseError` or `DeadlineExceeded`.
 
@@ -51,7 +52,7 @@ def take(
         snapshot_id=snapshot_id or new_id(wall),
         collected_at=wall,
         duration_ms=(clock.monotonic() - started) * 1000,
-        agent=Agent(__version__, socket.gethostname(), os.getpid(), dropped_snapshots, usage()),
+        agent=Agent(__version__, socket.gethostname(), os.getpid(), dropped_snapshots, usage(), unreachable),
         name=target.name,
         tags=target.tags,
         interval_s=target.interval_s,

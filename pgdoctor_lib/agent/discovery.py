@@ -16,7 +16,7 @@ from pgdoctor_lib.agent.status import DatabaseStatus
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.discover import databases
+from pgdoctor_lib.postgres.discover import closed, databases
 from pgdoctor_lib.secret import one_line, printable
 from pgdoctor_lib.units import counted
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
 
 MOST = 1000  # databases of one entry
+MOST_CLOSED = 20  # databases that `config test` names
 EVERY_S = 60.0  # from one look to the next, or the entry's interval where that is longer
 AGAIN_S = 10.0  # until the next look where nothing is known yet
 LEAST_S = 0.5  # from one look to the next, whoever asks for it
@@ -236,8 +237,11 @@ def discovered(config: Config, name: str | None = None) -> Config:
     return replace(config, databases=expand(config.databases, {entry.name: look(entry) for entry in entries}))
 
 
-def examined(config: Config, tell: Callable[[str, str, bool], None]) -> tuple[Config, bool]:
-    """The same for `config test`: `tell(what, how, well)` of each entry; whether all went well."""
+def examined(config: Config, tell: Callable[[str, str, bool | None], None]) -> tuple[Config, bool]:
+    """The same for `config test`: `tell(what, how, well)` of each entry; whether all went well.
+
+    Those of its databases that do not let the role in are told with what would, `well` being None.
+    """
     found: dict[str, tuple[Target, ...]] = {}
     failed = False
     for entry in config.databases:
@@ -250,7 +254,20 @@ def examined(config: Config, tell: Callable[[str, str, bool], None]) -> tuple[Co
                 failed = True
             else:
                 tell(entry.name, f"{counted(len(found[entry.name]), 'database')} found", True)
+            for remedy in _remedies(entry):
+                tell(entry.name, remedy, None)
     return replace(config, databases=expand(config.databases, found)), not failed
+
+
+def _remedies(entry: Target) -> list[str]:
+    """For each database that would be watched, if it let the role in: the SQL that does so."""
+    try:
+        doors = closed(entry.dsn)
+    except (DatabaseError, DeadlineExceeded):
+        return []  # that nothing can be looked for has been told
+    fitting = _fitting(entry, doors)
+    more = [f"and {counted(len(fitting) - MOST_CLOSED, 'database')} more"] if len(fitting) > MOST_CLOSED else []
+    return [f"not watched: {one_line(doors[dbname])}" for dbname in fitting[:MOST_CLOSED]] + more
 
 
 def _place(target: Target) -> object:

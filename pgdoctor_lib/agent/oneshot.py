@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from pgdoctor_lib.agent import cycle
+from pgdoctor_lib.agent.diagnosis import examined
+from pgdoctor_lib.agent.rules import Rules
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors.lacking import Lacking, lacking
 from pgdoctor_lib.collectors.run import Collecting
@@ -22,10 +24,10 @@ from pgdoctor_lib.units import counted
 Tell = Callable[[str, str, bool | None], None]
 
 
-def take(target: Target, timeout_s: float, clock: Clock) -> Snapshot:
-    """Collect once. What goes wrong names the database, and where it was looked for."""
+def take(target: Target, timeout_s: float, clock: Clock, rules: Rules) -> Snapshot:
+    """Collect once, and examine. What goes wrong names the database, and where it was looked for."""
     try:
-        return cycle.take(target, _collecting(target), timeout_s, clock)
+        return examined(cycle.take(target, _collecting(target), timeout_s, clock), rules)
     except (DatabaseError, DeadlineExceeded) as error:
         where = ", ".join(map(str, target.dsn.hosts))
         hint = error.hint or 'see "pgdoctor config test"'
@@ -41,7 +43,7 @@ def _collecting(target: Target) -> Collecting:
 def upload(config: Config, target: Target, clock: Clock, on_retry: OnRetry) -> Receipt:
     """Collect once and deliver. What the endpoint does not take now stays in the spool, for the daemon."""
     assert config.endpoint is not None
-    parcel = pack(take(target, config.cycle_timeout_s, clock).seal())
+    parcel = pack(take(target, config.cycle_timeout_s, clock, Rules.of(config)).seal())
     try:
         return Uploader(config.endpoint, clock).deliver(parcel, on_retry)
     except DeliveryError as error:

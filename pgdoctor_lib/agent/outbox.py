@@ -16,7 +16,7 @@ from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.deliver.upload import OnRetry
 from pgdoctor_lib.errors import DeliveryError
-from pgdoctor_lib.snapshot import Sealed
+from pgdoctor_lib.snapshot import Mark, Sealed
 from pgdoctor_lib.units import counted
 
 
@@ -57,6 +57,14 @@ class Outbox:
     def has_room(self) -> bool:
         """Whether `deliver` would go out at once, as far as is known."""
         return self._way.has_room
+
+    def last(self, name: str) -> bytes | None:
+        """The JSON of the last snapshot of that database that the endpoint took, of whatever run."""
+        return self._store.last(name)
+
+    def latest_mark(self, name: str) -> Mark | None:
+        """The newest mark of that database (`pgdoctor mark`)."""
+        return self._store.latest_mark(name)
 
     def has(self, snapshot_id: str) -> bool:
         """Whether it is here, waiting or at work."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pgdoctor_lib import debug
 from pgdoctor_lib.agent.writer import STDOUT, Writer
 from pgdoctor_lib.config import Config, Target
+from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.secret import one_line, printable
 from pgdoctor_lib.snapshot import CollectorError, iso_time, whole
 from pgdoctor_lib.units import counted, format_duration
@@ -67,6 +68,17 @@ class Output:
             self.event("note", level=level, message=line, **of)
         else:
             self.write(f"{self.prefix(self._wall(), target)} {line}\n")
+
+    def finding(self, finding: Finding, target: Target, *, resolved: bool = False) -> None:
+        """`[time] [production] warning: …` when one opens or gets worse, `resolved: …` when it is gone."""
+        what, line = "resolved" if resolved else finding.severity.word, one_line(finding.summary, 500)
+        if self.json:
+            self.event(
+                "finding", level="info" if resolved else "warning", database=target.name, state=what,
+                severity=finding.severity.word, check=finding.check, key=one_line(finding.key), message=line,
+            )  # fmt: skip
+        else:
+            self.write(f"{self.prefix(self._wall(), target)} {what}: {line} ({finding.check})\n")
 
     def begin(self, line: "CycleLine") -> None:
         """A cycle begins: on a terminal its line does so, too, where there is one database."""

@@ -78,7 +78,8 @@ class Status:
     """What is known of the daemon `pid`, which gives its cycles `shutdown_timeout_s` when it is to end.
 
     `spooled`: snapshots that the endpoint has not taken yet, of all databases; `dropped`: those given up since the
-    start. `reloads`: how often the configuration was read anew; `reload_error`: why the last time changed nothing.
+    start. `reloads`: how often the configuration was read anew; `reload_error`: why the last time changed nothing;
+    `notify`: a line for each channel that does not take what it is told.
     """
 
     pid: int
@@ -88,6 +89,7 @@ class Status:
     dropped: int = 0
     reloads: int = 0
     reload_error: str | None = None
+    notify: tuple[str, ...] = ()
 
     def overdue(self, now: float) -> bool:
         """Whether any database is."""
@@ -99,7 +101,8 @@ class Status:
         waiting = [f"  in the spool, to be delivered: {self.spooled}"] if self.spooled else []
         given_up = [f"  given up since the start: {self.dropped}"] if self.dropped else []
         stale = [f"  the last reload changed nothing: {printable(self.reload_error)}"] if self.reload_error else []
-        return [f"Daemon is running (PID: {self.pid})", *databases, *waiting, *given_up, *stale]
+        untold = [f"  {printable(line)}" for line in self.notify]
+        return [f"Daemon is running (PID: {self.pid})", *databases, *waiting, *given_up, *stale, *untold]
 
     def as_json(self, now: float, wall: float) -> dict[str, Any]:
         """For programs; times in epoch seconds, `wall` being now."""
@@ -138,7 +141,7 @@ def read(path: str, pid: int) -> Status:
         with open(fd, encoding="utf-8") as file:
             told = json.loads(file.read(_LARGEST_BYTES))
         databases = tuple(DatabaseStatus(**one) for one in told["databases"])
-        status = replace(Status(**told), databases=databases)
+        status = replace(Status(**told), databases=databases, notify=tuple(map(str, told.get("notify", ()))))
     except (OSError, DaemonError, ValueError, KeyError, TypeError):
         return Status(pid)
     return status if status.pid == pid else Status(pid)

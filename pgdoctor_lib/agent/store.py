@@ -8,12 +8,14 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib.agent.losses import Counts, Losses
+from pgdoctor_lib.agent.marks import Marks
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Spool
+from pgdoctor_lib.deliver.last import load
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool as Folder
 from pgdoctor_lib.errors import Refused, SpoolError
-from pgdoctor_lib.snapshot import Sealed
+from pgdoctor_lib.snapshot import Mark, Sealed
 from pgdoctor_lib.units import counted
 
 if TYPE_CHECKING:
@@ -33,13 +35,22 @@ class Store:
         self._note = note
         self._disk = ThreadPool(2)  # its own: gevent's shared threads may all be waiting for a name server
         self._folder = Folder(spool.path, spool.max_bytes, spool.max_age_s, clock, self._off_the_hub)
-        self._max_age_s = spool.max_age_s
+        self._path, self._max_age_s = spool.path, spool.max_age_s
+        self._marks: dict[str, Marks] = {}
         self._memory: dict[str, Parcel] = {}
         self._in_hand: set[str] = set()
         self._writing: set[Job] = set()
         self._disk_works = True
         self._dropped_for_memory = 0
         self._losses = Losses(note, clock.monotonic)
+
+    def last(self, name: str) -> bytes | None:
+        """The JSON of the last snapshot of that database that the endpoint took, of whatever run."""
+        return self._off_the_hub(load, self._path, name)
+
+    def latest_mark(self, name: str) -> Mark | None:
+        """The newest mark of that database (`pgdoctor mark`)."""
+        return self._off_the_hub(self._marks.setdefault(name, Marks(self._path, name)).latest)
 
     @property
     def on_disk(self) -> int:

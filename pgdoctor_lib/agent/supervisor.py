@@ -13,6 +13,7 @@ from pgdoctor_lib import startup
 from pgdoctor_lib.agent import logfile, notify
 from pgdoctor_lib.agent.discovery import Discovery
 from pgdoctor_lib.agent.leaders import Leaders
+from pgdoctor_lib.agent.notifier import Notifier
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import LogFormat, Output
 from pgdoctor_lib.agent.reload import changes
@@ -64,6 +65,8 @@ class Supervisor:
             self._shared.leaders = Leaders(clock, self._output.note, self._on_death, self._is_busy_at)
         self._discovery = Discovery(clock, self._output.note, self._rediscovered, self._on_death)
         self._shared.missed = self._discovery.look_now
+        self._notifier = Notifier(config.spool.path, clock, self._output.note, self._on_death)
+        self._shared.hear, self._shared.hear_failure = self._notifier.hear, self._notifier.hear_failure
         self._watches: dict[str, Watch] = {}
         self._leaving: list[Watch] = []
         self._status_file = StatusFile(status_path) if status_path else None
@@ -78,6 +81,7 @@ class Supervisor:
         self._outbox.announce()
         self._warn(self._config.warnings)
         self._share(self._config)
+        self._notifier.follow(self._config.notify)
         self._discovery.follow(self._config.databases)
         self._watch_all()
         others = [
@@ -110,6 +114,7 @@ class Supervisor:
         for name in [name for name, watch in self._watches.items() if wanted.get(name) != watch.target]:
             self._dismiss(name)
         new = [target for name, target in wanted.items() if name not in self._watches]
+        new.sort(key=lambda target: target.interval_s)  # who comes most often tells of the server, from now on
         for number, target in enumerate(new):
             self._start(target, number * min(_APART_S, max(_BEGUN_S, target.interval_s) / len(new)))
         self._watches = {name: self._watches[name] for name in wanted}
@@ -162,6 +167,7 @@ class Supervisor:
         gevent.killall(left, block=False)
         gevent.joinall(left, timeout=_CANCEL_S)  # killall's own timeout would raise
         self._shared.deliveries.kill(timeout=_CANCEL_S)  # the last: a loop may have begun one at its end
+        self._notifier.close()
         self._outbox.close()
         if self._status_file:
             self._status_file.remove()
@@ -193,11 +199,12 @@ class Supervisor:
         """Put `new` in force. A database that is not changed does not notice."""
         if self._stop.is_set():
             return
+        self._shared.configure(new)  # the first: it may refuse
         old, self._config = self._config, new
         what = changes(old, new)
         self._output.reconfigure(new)
         logfile.configure(new.log)
-        self._shared.configure(new)
+        self._notifier.follow(new.notify)
         self._discovery.follow(new.databases)
         self._watch_all()
         self._share(new)
@@ -240,4 +247,5 @@ class Supervisor:
             dropped=self._outbox.dropped,
             reloads=self._reloads,
             reload_error=self._reload_error or None,
+            notify=self._notifier.status(),
         )

@@ -9,23 +9,32 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.pool import Group
 
-from pgdoctor_lib.agent import cycle
+from pgdoctor_lib.agent import cycle, sentinel
+from pgdoctor_lib.agent.diagnosis import Diagnosing, News
 from pgdoctor_lib.agent.leaders import Leaders
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine, Output
 from pgdoctor_lib.agent.places import Places
+from pgdoctor_lib.agent.readings import Common
+from pgdoctor_lib.agent.rules import Rules
 from pgdoctor_lib.agent.schedule import next_due
 from pgdoctor_lib.agent.slots import Slot, Slots
 from pgdoctor_lib.agent.status import DatabaseStatus
+from pgdoctor_lib.agent.told import unreachable
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors.budget import Allowance
 from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.recorder import Recorder
 from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.config.dsn import Host
+from pgdoctor_lib.config.values import Lines
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.errors import PGDoctorError
-from pgdoctor_lib.snapshot import CollectorError, Snapshot
+from pgdoctor_lib.finding import Finding, Severity
+from pgdoctor_lib.snapshot import CollectorError, Snapshot, Unreachable
+
+_MOST_FAILING = 50  # told in each snapshot
 
 if TYPE_CHECKING:
     Greenlet = gevent.Greenlet[..., None]
@@ -33,10 +42,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Server:
-    """Those who want to work on it at once queue in `places`; `memory`: what was asked of it."""
+    """Those who want to work on it at once queue in `places`.
+
+    `memory`: what was asked of it; `common`: what it said of itself; `recorder`: looks between two cycles; `names`: of
+    databases, whose last snapshots are read for what is `common`, once.
+    """
 
     places: Places
     memory: Memory = field(default_factory=Memory)
+    common: Common = field(default_factory=Common)
+    recorder: Recorder = field(default_factory=Recorder)
+    names: set[str] = field(default_factory=set)
+
+    def resume(self, last: Callable[[str], bytes | None]) -> None:
+        """Go on from what its databases last told of it, in whatever order they come now."""
+        names = sorted(self.names) if self.common.state is None else []
+        self.common.resume(filter(None, map(last, names)))
+        self.names.clear()
 
 
 @dataclass
@@ -45,7 +67,10 @@ class Shared:
 
     `news()` is called when a status changed, `on_death` when a greenlet died of an exception, which is a bug.
     `missed(name)` is called when a cycle fails after one that went well: the database may have been dropped.
+    `hear` is called with each diagnosis, for those who are told; `hear_failure` where nothing could be collected
+    twice in a row.
     `leaders`: who collects, where several daemons share the work, else None. `deliveries`: greenlets, one each.
+    `failing`: by name, databases of which nothing can be collected by now.
     """
 
     clock: Clock
@@ -54,24 +79,35 @@ class Shared:
     news: Callable[[], None]
     on_death: "Callable[[Greenlet], None]"
     missed: Callable[[str], None] = lambda _: None
+    hear: Callable[[Target, Snapshot], None] = lambda _, __: None
+    hear_failure: Callable[[Target, Finding], None] = lambda _, __: None
     leaders: Leaders | None = None
     deliveries: Group = field(default_factory=Group)
+    failing: dict[str, Unreachable] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     servers: dict[tuple[Host, ...], Server] = field(default_factory=dict)
     allowance: Allowance = field(default_factory=Allowance)
+    rules: Rules = field(default_factory=Rules)
     cycle_timeout_s: float = Config.cycle_timeout_s
     concurrency: int = Config.concurrency
+    recorder: Lines | None = Config.recorder
 
     def configure(self, config: Config) -> None:
-        """What is for all databases is in force from now on."""
+        """What is for all databases is in force from now on. `ConfigError` where a check is named that there is not."""
+        self.rules = Rules.of(config)
         self.cycle_timeout_s, self.concurrency = config.cycle_timeout_s, config.concurrency
-        self.allowance.share = config.budget
+        self.allowance.share, self.recorder = config.budget, config.recorder
         for server in self.servers.values():
-            server.places.count = config.concurrency
+            server.places.count, server.recorder.lines = config.concurrency, config.recorder
+
+    def unreachable(self) -> tuple[Unreachable, ...]:
+        """What fails, the longest first, for the snapshots of what does not."""
+        return tuple(sorted(self.failing.values(), key=lambda each: each.since)[:_MOST_FAILING])
 
     def server_of(self, target: Target) -> Server:
         """What all databases of the target's server have in common."""
-        return self.servers.setdefault(target.dsn.hosts, Server(Places(self.concurrency)))
+        new = Server(Places(self.concurrency), recorder=Recorder(self.recorder))
+        return self.servers.setdefault(target.dsn.hosts, new)
 
 
 class Watch:
@@ -83,10 +119,15 @@ class Watch:
         self.at_work = False
         self._shared = shared
         self._leaving = False
-        self._told: tuple[str, ...] = ()
+        self._told: frozenset[str] = frozenset()
+        self._failing_since: float | None = None
         self._server = shared.server_of(target)
-        routine = Routine(target.name, target.interval_s, self._server.memory, shared.allowance)
+        routine = Routine(
+            target.name, target.interval_s, self._server.memory, shared.allowance, recorder=self._server.recorder
+        )
         self._collecting = Collecting(target.dsn, target.limit, target.query_text, routine, explain=target.explain)
+        self._server.names.add(target.name)
+        self._diagnosing = Diagnosing(self._server.common, lambda: shared.rules)
         self._sending: set[Greenlet] = set()
 
     def start(self, after: "Iterable[Watch]" = (), delay_s: float = 0.0) -> "Greenlet":
@@ -103,6 +144,9 @@ class Watch:
     def _run(self, after: "Iterable[Watch]", delay_s: float) -> None:
         gevent.joinall([watch.greenlet for watch in after])
         self._pause(delay_s)
+        self._server.resume(self._shared.outbox.last)
+        if body := self._shared.outbox.last(self.target.name):
+            self._diagnosing.resume(body)
         try:
             if self._shared.leaders:
                 self._run_by_slots(self._shared.leaders)
@@ -110,6 +154,7 @@ class Watch:
                 self._run_on_a_grid()
         finally:
             self._collecting.close()
+            self._shared.failing.pop(self.target.name, None)
 
     def _run_on_a_grid(self) -> None:
         clock = self._shared.clock
@@ -118,7 +163,7 @@ class Watch:
             self._cycle_once()
             self._tell(last_cycle=clock.elapsed())
             now = clock.monotonic()
-            self._pause(next_due(start, self.target.interval_s, now) - now)
+            self._pause(next_due(start, self.target.interval_s, now) - now, records=True)
 
     def _run_by_slots(self, leaders: Leaders) -> None:
         """The slots are every daemon's. Whether it is ours to collect is asked at the beginning of each."""
@@ -133,12 +178,17 @@ class Watch:
             if leads and not self._shared.outbox.has(slot.snapshot_id):
                 self._cycle_once(slot)
                 self._tell(last_cycle=clock.elapsed())
-            self._pause(slots.until_next(clock.wall()))
+            self._pause(slots.until_next(clock.wall()), records=leads)
 
-    def _pause(self, wait_s: float) -> None:
-        self._tell(next_due=self._shared.clock.elapsed() + wait_s)
+    def _pause(self, wait_s: float, *, records: bool = False) -> None:
+        """Until the next cycle. `records`: meanwhile the server's recorder may look."""
+        clock = self._shared.clock
+        self._tell(next_due=clock.elapsed() + wait_s)
+        until = clock.monotonic() + wait_s
+        if records and not self._leaving:
+            sentinel.watch(self._collecting.record, until, clock, self._server.recorder.wait_s)
         if not self._leaving:
-            gevent.sleep(wait_s)
+            gevent.sleep(max(0.0, until - clock.monotonic()))
 
     def _cycle_once(self, slot: Slot | None = None) -> None:
         shared = self._shared
@@ -154,11 +204,17 @@ class Watch:
             self._tell_errors(line.errors)
         if self.status.cycle_error and went_well:
             shared.missed(self.target.name)
+        self._tell_failure()
 
     def _collect(self, snapshot_id: str | None) -> Snapshot:
         shared = self._shared
-        timeout_s, dropped = shared.cycle_timeout_s, shared.outbox.dropped
-        return cycle.take(self.target, self._collecting, timeout_s, shared.clock, snapshot_id, dropped)
+        timeout_s, told = shared.cycle_timeout_s, (shared.outbox.dropped, shared.unreachable())
+        snapshot = cycle.take(self.target, self._collecting, timeout_s, shared.clock, snapshot_id, *told)
+        snapshot = replace(snapshot, mark=shared.outbox.latest_mark(self.target.name))
+        examined, news = self._diagnosing.examine(snapshot)
+        self._tell_news(news)
+        shared.hear(self.target, examined)
+        return examined
 
     def _send(self, parcel: Parcel, line: CycleLine) -> None:
         """Deliver it beside the next cycle, which waits for no endpoint; several at once only while all goes well."""
@@ -204,12 +260,32 @@ class Watch:
             yield
 
     def _tell_errors(self, failed: tuple[CollectorError, ...]) -> None:
-        """What some collector could not read is said once, and again when it changes."""
-        errors = tuple(each.line for each in failed)
-        for text in errors:
-            if text not in self._told:
-                self._shared.output.note(text, self.target, level="warning")
-        self._told = errors
+        """What some collector could not read is said once, and again when it changes; its numbers alone may."""
+        for error in failed:
+            if error.sort not in self._told:
+                self._shared.output.note(error.line, self.target, level="warning")
+        self._told = frozenset(error.sort for error in failed)
+
+    def _tell_failure(self) -> None:
+        """One cycle that fails may be a moment's; the next one is news."""
+        shared, target, now = self._shared, self.target, self._shared.clock.wall()
+        if not self.status.cycle_error:
+            self._failing_since = None
+            shared.failing.pop(target.name, None)
+        elif self._failing_since is None:
+            self._failing_since = now
+        else:
+            finding = unreachable(target, self.status.cycle_error, self._failing_since)
+            if not shared.rules.muted(target.name, target.tags, now)(finding):
+                shared.failing[target.name] = Unreachable(target.name, self._failing_since, self.status.cycle_error)
+                shared.hear_failure(target, finding)
+
+    def _tell_news(self, news: News) -> None:
+        """A finding is said when it opens or gets worse, and when it is gone; what is but worth knowing is not."""
+        for resolved, findings in ((False, news.opened), (True, news.resolved)):
+            for finding in findings:
+                if finding.severity > Severity.INFO:
+                    self._shared.output.finding(finding, self.target, resolved=resolved)
 
     def _tell(self, **news: Any) -> None:
         """What `daemon status` shows of this database from now on."""

@@ -94,10 +94,12 @@ def _without_file(config: str | None) -> str:
 def test(*, config: str | None = None) -> int:
     """Load the configuration, connect to every database and to the endpoint, say what works and what doesn't."""
     from pgdoctor_lib.agent import discovery, oneshot
+    from pgdoctor_lib.agent.rules import Rules
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
     loaded = load.load(config, os.environ)
+    Rules.of(loaded)
     print(f"✓ configuration: {one_line(loaded.source or 'the environment')}")
     for warning in loaded.warnings:
         print(f"! {one_line(warning)}")

@@ -19,8 +19,9 @@ def hide_password(dsn: str) -> None:
         parted = without_password(dsn)
     except ConfigError:
         return  # whoever reads it next says what is wrong
-    if parted and dsn in sys.orig_argv and sys.executable:
+    here = (dsn, f"--store={dsn}", f"--to={dsn}")
+    if parted and sys.executable and any(each in here for each in sys.orig_argv):
         shown, password = parted
-        arguments = [shown if each == dsn else each for each in sys.orig_argv[1:]]
+        arguments = [each.replace(dsn, shown) if each in here else each for each in sys.orig_argv[1:]]
         startup.prepare()  # a signal waits until there is somebody again to take it
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "PGPASSWORD": password})  # noqa: S606

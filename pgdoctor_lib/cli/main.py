@@ -11,12 +11,12 @@ from typing import NoReturn
 import argh
 
 from pgdoctor_lib import __version__, startup
-from pgdoctor_lib.cli import config, daemon, demo, oneshot, serve
+from pgdoctor_lib.cli import bundle, check, compare, config, daemon, demo, notify, oneshot, report, serve, serve_token
 from pgdoctor_lib.debug import is_on, trace
 from pgdoctor_lib.errors import PGDoctorError, UsageError
 from pgdoctor_lib.secret import one_line
 
-_SHORT = ("-h", "-f", "-n")
+_SHORT = {"help": "-h", "follow": "-f", "lines": "-n", "output": "-o"}
 _BY_KEYWORD = argh.assembling.NameMappingPolicy.BY_NAME_IF_KWONLY
 
 
@@ -57,7 +57,20 @@ def parser() -> argh.ArghParser:
     )
     root.add_argument("--version", action="version", version=f"pgdoctor {__version__}")
     root.add_commands(
-        [daemon.daemon, oneshot.snapshot, oneshot.upload, serve.serve, demo.demo, version],
+        [
+            daemon.daemon,
+            oneshot.snapshot,
+            oneshot.upload,
+            check.check,
+            check.explain,
+            report.report,
+            bundle.bundle,
+            compare.diff,
+            compare.mark,
+            serve.serve,
+            demo.demo,
+            version,
+        ],
         name_mapping_policy=_BY_KEYWORD,
     )
     root.add_commands(
@@ -66,6 +79,28 @@ def parser() -> argh.ArghParser:
         group_kwargs={"title": "write, show, find or test the configuration"},
         name_mapping_policy=_BY_KEYWORD,
     )
+    root.add_commands(
+        [notify.test],
+        group_name="notify",
+        group_kwargs={"title": "try who is told of findings"},
+        name_mapping_policy=_BY_KEYWORD,
+    )
+    for command in _leaves(root):
+        _complete(command)
+    _groups(root)["serve"].epilog = "further commands, each with its own --help: serve token, serve migrate"
+    return root
+
+
+def parser_below_serve() -> argh.ArghParser:
+    """What stands behind `serve`, which is a command itself."""
+    root = _Parser(prog="pgdoctor serve")
+    root.add_commands(
+        [serve_token.add, serve_token.list_all, serve_token.revoke],
+        group_name="token",
+        group_kwargs={"title": "projects' tokens"},
+        name_mapping_policy=_BY_KEYWORD,
+    )
+    root.add_commands([serve.migrate], name_mapping_policy=_BY_KEYWORD)
     for command in _leaves(root):
         _complete(command)
     return root
@@ -78,6 +113,8 @@ def version() -> None:
 
 def _dispatch(arguments: list[str]) -> int:
     root = parser()
+    if arguments[:1] == ["serve"] and arguments[1:2] and arguments[1] in _groups(parser_below_serve()):
+        root, arguments = parser_below_serve(), arguments[1:]
     command, chosen = argh.parse_and_resolve(root, argv=arguments, completion=False)
     if command is None:
         groups = _groups(root)
@@ -111,7 +148,10 @@ def _complete(command: argparse.ArgumentParser) -> None:
     """--config and --debug go with every command; the one-letter options that argh makes up are not promised."""
     command.formatter_class = argparse.HelpFormatter
     for action in command._actions:
-        for made_up in [each for each in action.option_strings if len(each) == 2 and each not in _SHORT]:
+        if action.dest == "from_file":  # --from: no parameter may be called so
+            action.option_strings = ["--from"]
+            command._option_string_actions["--from"] = command._option_string_actions.pop("--from-file")
+        for made_up in [each for each in action.option_strings if len(each) == 2 and each != _SHORT.get(action.dest)]:
             action.option_strings.remove(made_up)  # type: ignore[attr-defined]
             del command._option_string_actions[made_up]
         if action.dest == "config":

@@ -21,16 +21,19 @@ def snapshot(name: str | None = None, *, config: str | None = None) -> None:
         hide_password(dsn)
 
     from pgdoctor_lib.agent import discovery, oneshot
+    from pgdoctor_lib.agent.rules import Rules
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
+    rules = Rules()
     if dsn:
         target, timeout_s = load.target_of(dsn, os.environ), Config.cycle_timeout_s
     else:
         loaded = load.load(config, os.environ, need_endpoint=False)
-        target, timeout_s = _pick(discovery.discovered(loaded, name), name), loaded.cycle_timeout_s
+        rules = Rules.of(loaded)
+        target, timeout_s = pick(discovery.discovered(loaded, name), name), loaded.cycle_timeout_s
         _warn(loaded)
-    sys.stdout.buffer.write(oneshot.take(target, timeout_s, SYSTEM).body() + b"\n")
+    sys.stdout.buffer.write(oneshot.take(target, timeout_s, SYSTEM, rules).body() + b"\n")
 
 
 @arg("name", nargs="?", help="one configured database")
@@ -41,7 +44,7 @@ def upload(name: str | None = None, *, config: str | None = None) -> None:
     from pgdoctor_lib.config import load
 
     loaded = load.load(config, os.environ)
-    target = _pick(discovery.discovered(loaded, name), name)
+    target = pick(discovery.discovered(loaded, name), name)
     _warn(loaded)
     receipt = oneshot.upload(loaded, target, SYSTEM, _say_retry)
     told = {"id": receipt.id, "source_id": receipt.source_id, "received_at": receipt.received_at}
@@ -57,7 +60,8 @@ def _say_retry(attempt: int, attempts: int, wait_s: float, cause: str) -> None:
     print(f"Retry attempt {attempt}/{attempts} in {wait_s:g}s: {cause}", file=sys.stderr)
 
 
-def _pick(config: Config, name: str | None) -> Target:
+def pick(config: Config, name: str | None) -> Target:
+    """The one of that name, or the only one. UsageError where there are several, or none."""
     all_names = [printable(target.name) + ("/…" if target.discover else "") for target in config.databases]
     names = ", ".join(all_names[:_MOST_NAMES]) + (", …" if len(all_names) > _MOST_NAMES else "")
     if name is None and len(all_names) > 1:

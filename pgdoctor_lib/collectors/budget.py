@@ -1,14 +1,16 @@
 """What collecting may cost the server: over it, the dear sections are asked for less often, by themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pgdoctor_lib.collectors.registry import CADENCES_S, query
+from pgdoctor_lib.collectors.recorder import NAME as RECORDER
+from pgdoctor_lib.collectors.registry import CADENCES_S, PLANNING, query
 from pgdoctor_lib.collectors.top_queries import NAME as TOP_QUERIES
 from pgdoctor_lib.snapshot import CollectorError, Cost
 from pgdoctor_lib.units import format_duration
 
 _NEW = 0.3  # the weight of the latest cost in the average
+_FIXED = (TOP_QUERIES, PLANNING, RECORDER)  # not to be left out
 _LEARN = 4  # cycles to watch before anything is changed; the first is left out: it plans, and its caches are cold
 
 
@@ -20,13 +22,13 @@ class Allowance:
 
 
 class Budget:
-    """`interval_s`: from one cycle to the next.
+    """One database's part of it. `interval_s`: from one cycle to the next; `sharers()`: databases of the server.
 
     `every_nth`: the sections that are asked for in each nth cycle only.
     """
 
-    def __init__(self, allowance: Allowance, interval_s: float) -> None:
-        self._allowance, self._interval_s = allowance, interval_s
+    def __init__(self, allowance: Allowance, interval_s: float, sharers: Callable[[], int] = lambda: 1) -> None:
+        self._allowance, self._interval_s, self._sharers = allowance, interval_s, sharers
         self._averages_ms: dict[str, float] = {}
         self._cycles = 0
         self.every_nth: dict[str, int] = {}
@@ -37,7 +39,7 @@ class Budget:
         if self._cycles == 1:
             return
         for name, cost in costs.items():
-            if name == TOP_QUERIES or not CADENCES_S[query(name).meta.get("cadence", "cycle")]:
+            if name in _FIXED or not CADENCES_S[query(name).meta.get("cadence", "cycle")]:
                 before = self._averages_ms.get(name, cost.ms)
                 self._averages_ms[name] = before + _NEW * (cost.ms - before)
         if self._cycles >= _LEARN:
@@ -51,12 +53,15 @@ class Budget:
         names = ", ".join(sorted(self.every_nth))
         every = format_duration(self._interval_s)
         text = f"collecting every {every} costs more than {self._allowance.share * 100:.4g} % of the server's time"
-        return CollectorError("budget", f"{text}; asked for less often: {names}", "raise interval, or budget")
+        return CollectorError(
+            "budget", f"{text}; asked for less often: {names}", "raise interval, or budget", is_listing=True
+        )
 
     def _adapt(self) -> None:
-        sections = {name: ms for name, ms in self._averages_ms.items() if name != TOP_QUERIES}
-        whole_ms = self._allowance.share * self._interval_s * 1000
-        allowance_ms = max(whole_ms - self._averages_ms.get(TOP_QUERIES, 0.0), whole_ms / 10)
+        sections = {name: ms for name, ms in self._averages_ms.items() if name not in _FIXED}
+        fixed_ms = sum(self._averages_ms.get(name, 0.0) for name in _FIXED)
+        whole_ms = self._allowance.share * self._interval_s * 1000 / max(1, self._sharers())
+        allowance_ms = max(whole_ms - fixed_ms, whole_ms / 10)
         now_ms = sum(ms / self.every_nth.get(name, 1) for name, ms in sections.items())
         if now_ms > allowance_ms or sum(sections.values()) < allowance_ms / 2:
             self.every_nth = stretched(sections, allowance_ms)

@@ -3,7 +3,7 @@
 -- cadence: hourly
 -- rows: many, 100 by used_percent, 50 references to wider keys and 50 keys whose values are not seen, each by rows of the table for the range
 -- needs: pg_read_all_data (14+), or SELECT on the tables and sequences, else values are not seen
--- about: Columns of smallint and integer that may run out of numbers: those that a sequence or identity feeds, keys of one column, and foreign keys that reference a wider column. 100 by how far they are, 50 of those references and 50 keys whose values are not seen, by the number of rows for the range. Partitions are left out: their parent has the same columns. At most 200 sequences are read, as in `sequences`.
+-- about: Columns of smallint and integer, and of domains over them, that may run out of numbers: those that a sequence or identity feeds, keys of one column, and foreign keys that reference a wider column. 100 by how far they are, 50 of those references and 50 keys whose values are not seen, by the number of rows for the range. Partitions are left out: their parent has the same columns. At most 200 sequences are read, as in `sequences`.
 --
 -- | `relid`, `schemaname`, `relname`, `relkind`, `attname`, `data_type` | the column |
 -- | `is_primary_key`, `is_identity` | whether it is of the primary key; whether it is GENERATED AS IDENTITY |
@@ -13,7 +13,7 @@
 -- | `readable`, `locked` | whether the role may read that sequence, and whether a lock kept us from it: see `sequences` |
 -- | `last_value` | of that sequence; `null` where it was never used, or not read |
 -- | `greatest_value` | where no sequence was read, the greatest in the column's histogram (pg_stats, which holds only what the role may SELECT) |
--- | `limit_value`, `used_percent` | the greatest number that the type holds, and what has been used of it |
+-- | `limit_value`, `used_percent` | where the numbers end that the type holds (of a descending sequence: the least), and what has been used of them |
 -- | `reltuples` | rows of the table, as of the last VACUUM or ANALYZE |
 --
 -- Sequences are read and left out for the reasons given in sequences.sql.
@@ -42,15 +42,24 @@ WITH held AS MATERIALIZED (
        AND refclassid = 'pg_class'::regclass
 ), sole AS MATERIALIZED (
     SELECT indrelid AS relid, indkey[0] AS attnum FROM pg_index WHERE indisprimary AND indnkeyatts = 1
+), number AS MATERIALIZED (
+    WITH RECURSIVE walk (oid, base) AS (
+        SELECT oid, oid FROM pg_type WHERE oid IN (20, 21, 23)
+        UNION ALL
+        SELECT d.oid, walk.base FROM walk JOIN pg_type d ON d.typbasetype = walk.oid AND d.typtype = 'd'
+    )
+    SELECT * FROM walk
 ), pair AS MATERIALIZED (
     SELECT conrelid AS relid, k.attnum, confrelid AS ref_relid, k.ref_attnum
       FROM pg_constraint
  CROSS JOIN LATERAL unnest(conkey, confkey) k (attnum, ref_attnum)
       JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum
       JOIN pg_attribute r ON r.attrelid = confrelid AND r.attnum = k.ref_attnum
+      JOIN number an ON an.oid = a.atttypid
+      JOIN number rn ON rn.oid = r.atttypid
      WHERE contype = 'f'
        AND conparentid = 0
-       AND (a.atttypid = 21 AND r.atttypid IN (23, 20) OR a.atttypid = 23 AND r.atttypid = 20)
+       AND (an.base = 21 AND rn.base IN (23, 20) OR an.base = 23 AND rn.base = 20)
 ), key AS MATERIALIZED (
     SELECT coalesce(fed.relid, sole.relid) AS relid,
            coalesce(fed.attnum, sole.attnum) AS attnum,
@@ -72,9 +81,9 @@ WITH held AS MATERIALIZED (
            a.attname,
            a.atttypid,
            a.attidentity,
-           CASE atttypid WHEN 21 THEN 32767 ELSE 2147483647 END AS limit_value,
+           CASE number.base WHEN 21 THEN 32767 ELSE 2147483647 END AS limit_value,
            CASE WHEN c.relkind = 'p' THEN 1
-                ELSE greatest(c.reltuples, pg_stat_get_tuples_inserted(c.oid)) / CASE atttypid WHEN 21 THEN 32767.0 ELSE 2147483647.0 END
+                ELSE greatest(c.reltuples, pg_stat_get_tuples_inserted(c.oid)) / CASE number.base WHEN 21 THEN 32767.0 ELSE 2147483647.0 END
            END AS fill,
 -- [pg < 18]           has_sequence_privilege(s.oid, 'USAGE, SELECT') AS readable,
            has_sequence_privilege(s.oid, 'SELECT') AS readable,                           -- [pg >= 18]
@@ -83,8 +92,9 @@ WITH held AS MATERIALIZED (
       FROM key
       JOIN pg_class c ON c.oid = key.relid
       JOIN pg_attribute a ON a.attrelid = key.relid AND a.attnum = key.attnum
+      JOIN number ON number.oid = a.atttypid
       LEFT JOIN pg_class s ON s.oid = sequence AND s.relkind = 'S' AND s.relpersistence <> 't'
-     WHERE CASE WHEN a.atttypid IN (21, 23) THEN NOT a.attisdropped END
+     WHERE CASE WHEN number.base IN (21, 23) THEN NOT a.attisdropped END
        AND CASE WHEN c.oid >= 16384 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' THEN NOT c.relispartition END
 ), picked AS MATERIALIZED (
     SELECT sequence
@@ -102,7 +112,7 @@ WITH held AS MATERIALIZED (
       FROM known
       LEFT JOIN value ON value.sequence = known.sequence
 ), shown AS MATERIALIZED (
-    (SELECT * FROM used WHERE was_read ORDER BY coalesce(last_value, 0) / limit_value::float8 DESC, fill DESC, relid LIMIT 100)
+    (SELECT * FROM used WHERE was_read ORDER BY abs(coalesce(last_value, 0)) / limit_value::float8 DESC, fill DESC, relid LIMIT 100)
      UNION (SELECT * FROM used WHERE ref_relid IS NOT NULL ORDER BY fill DESC, relid LIMIT 50)
      UNION (SELECT * FROM used WHERE NOT was_read ORDER BY fill DESC, relid LIMIT 50)
 ), measured AS MATERIALIZED (
@@ -145,9 +155,10 @@ SELECT m.relid::bigint AS relid,
        m.locked,
        m.last_value,
        m.greatest_value,
-       m.limit_value,
+       CASE WHEN q.seqincrement < 0 THEN -m.limit_value - 1 ELSE m.limit_value END AS limit_value,
        CASE WHEN m.was_read OR m.greatest_value IS NOT NULL
-            THEN round(greatest(100.0 * coalesce(m.last_value, m.greatest_value) / m.limit_value, 0), 2)
+            THEN round(greatest(100.0 * coalesce(m.last_value, m.greatest_value) / m.limit_value
+                                  * CASE WHEN q.seqincrement < 0 THEN -1 ELSE 1 END, 0), 2)
        END AS used_percent,
        m.reltuples
   FROM measured m
@@ -155,5 +166,6 @@ SELECT m.relid::bigint AS relid,
   LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace
   LEFT JOIN pg_attribute ra ON ra.attrelid = m.ref_relid AND ra.attnum = m.ref_attnum
   LEFT JOIN pg_class s ON s.oid = m.sequence
+  LEFT JOIN pg_sequence q ON q.seqrelid = m.sequence
   LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
  ORDER BY used_percent DESC NULLS LAST, m.fill DESC NULLS LAST, relid, m.attname

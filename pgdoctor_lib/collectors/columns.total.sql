@@ -31,15 +31,24 @@ WITH held AS MATERIALIZED (
        AND refclassid = 'pg_class'::regclass
 ), sole AS MATERIALIZED (
     SELECT indrelid AS relid, indkey[0] AS attnum FROM pg_index WHERE indisprimary AND indnkeyatts = 1
+), number AS MATERIALIZED (
+    WITH RECURSIVE walk (oid, base) AS (
+        SELECT oid, oid FROM pg_type WHERE oid IN (20, 21, 23)
+        UNION ALL
+        SELECT d.oid, walk.base FROM walk JOIN pg_type d ON d.typbasetype = walk.oid AND d.typtype = 'd'
+    )
+    SELECT * FROM walk
 ), pair AS MATERIALIZED (
     SELECT conrelid AS relid, k.attnum, confrelid AS ref_relid, k.ref_attnum
       FROM pg_constraint
  CROSS JOIN LATERAL unnest(conkey, confkey) k (attnum, ref_attnum)
       JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum
       JOIN pg_attribute r ON r.attrelid = confrelid AND r.attnum = k.ref_attnum
+      JOIN number an ON an.oid = a.atttypid
+      JOIN number rn ON rn.oid = r.atttypid
      WHERE contype = 'f'
        AND conparentid = 0
-       AND (a.atttypid = 21 AND r.atttypid IN (23, 20) OR a.atttypid = 23 AND r.atttypid = 20)
+       AND (an.base = 21 AND rn.base IN (23, 20) OR an.base = 23 AND rn.base = 20)
 ), key AS MATERIALIZED (
     SELECT coalesce(fed.relid, sole.relid) AS relid,
            coalesce(fed.attnum, sole.attnum) AS attnum,
@@ -61,9 +70,9 @@ WITH held AS MATERIALIZED (
            a.attname,
            a.atttypid,
            a.attidentity,
-           CASE atttypid WHEN 21 THEN 32767 ELSE 2147483647 END AS limit_value,
+           CASE number.base WHEN 21 THEN 32767 ELSE 2147483647 END AS limit_value,
            CASE WHEN c.relkind = 'p' THEN 1
-                ELSE greatest(c.reltuples, pg_stat_get_tuples_inserted(c.oid)) / CASE atttypid WHEN 21 THEN 32767.0 ELSE 2147483647.0 END
+                ELSE greatest(c.reltuples, pg_stat_get_tuples_inserted(c.oid)) / CASE number.base WHEN 21 THEN 32767.0 ELSE 2147483647.0 END
            END AS fill,
 -- [pg < 18]           has_sequence_privilege(s.oid, 'USAGE, SELECT') AS readable,
            has_sequence_privilege(s.oid, 'SELECT') AS readable,                           -- [pg >= 18]
@@ -72,8 +81,9 @@ WITH held AS MATERIALIZED (
       FROM key
       JOIN pg_class c ON c.oid = key.relid
       JOIN pg_attribute a ON a.attrelid = key.relid AND a.attnum = key.attnum
+      JOIN number ON number.oid = a.atttypid
       LEFT JOIN pg_class s ON s.oid = sequence AND s.relkind = 'S' AND s.relpersistence <> 't'
-     WHERE CASE WHEN a.atttypid IN (21, 23) THEN NOT a.attisdropped END
+     WHERE CASE WHEN number.base IN (21, 23) THEN NOT a.attisdropped END
        AND CASE WHEN c.oid >= 16384 AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' THEN NOT c.relispartition END
 )
 SELECT count(*) AS count,

@@ -8,6 +8,7 @@
 -- | `datid`, `datname`, `encoding`, `datcollate`, `datctype` | which it is, and how it holds text |
 -- | `datcollversion`, `datcollversion_actual` | 15+: the collation's version that the indexes were built with, and the operating system's now |
 -- | `datconnlimit` | connections that it takes, −1 for any number |
+-- | `public_can_create` | whether any role may create objects in its schema `public`; `null` where there is no such schema |
 -- | `size_bytes` | what its relations held at the last VACUUM or ANALYZE of each (`relpages`); the true size, once an hour: `database_sizes` |
 -- | `datfrozenxid_age`, `datminmxid_age` | transactions and multixacts since the oldest that is not frozen; there are 2³¹ |
 -- | `numbackends` | sessions in it |
@@ -37,6 +38,7 @@ SELECT d.oid::bigint AS datid,
 -- [pg < 15]       NULL AS datcollversion,
 -- [pg < 15]       NULL AS datcollversion_actual,
        d.datconnlimit,
+       (SELECT has_schema_privilege('public', oid, 'CREATE') FROM pg_namespace WHERE nspname = 'public') AS public_can_create,
        (SELECT sum(relpages) FROM pg_class)::bigint * current_setting('block_size')::int AS size_bytes,
        age(d.datfrozenxid) AS datfrozenxid_age,
        mxid_age(d.datminmxid) AS datminmxid_age,

@@ -10,14 +10,24 @@
 -- | `function_count` | functions and procedures that are not the system's |
 -- | `calls`, `self_time_ms` | sums over all that were called |
 -- | `security_definer_count` | functions and procedures that run with their owner's rights, without those of extensions |
--- | `security_definer_without_search_path_count`, `security_definer_without_search_path` | of these, such that have no `search_path` set, so that who calls them chooses whose tables and functions they find; and the names of the first 20 |
+-- | `security_definer_without_search_path_count`, `security_definer_without_search_path` | of these, such that others may call and that have no `search_path` set, so that who calls them chooses whose tables and functions they find; and the names of the first 20, those of superusers first |
+-- | `security_definer_without_search_path_superuser_count` | of these, such that run as a superuser |
+--
+-- Others may call what they have EXECUTE on in a schema that they have USAGE on; a trigger's function runs for who writes
+-- the table, whatever he may call.
 WITH called AS MATERIALIZED (
     SELECT p.oid, pg_stat_get_function_calls(p.oid) AS calls FROM pg_proc p WHERE p.oid >= 16384
 ), definer AS MATERIALIZED (
     SELECT format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)) COLLATE "C" AS name,
-           NOT EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE starts_with(setting, 'search_path=')) AS unsafe
+           o.rolsuper AS is_superuser,
+           NOT EXISTS (SELECT FROM unnest(p.proconfig) setting WHERE starts_with(setting, 'search_path='))
+           AND (p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype)
+                OR EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'USAGE' AND a.grantee <> n.nspowner)
+                   AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                                WHERE a.grantee <> p.proowner)) AS unsafe
       FROM pg_proc p
       JOIN pg_namespace n ON n.oid = p.pronamespace
+      JOIN pg_roles o ON o.oid = p.proowner
      WHERE p.oid >= 16384
        AND p.prosecdef
        AND NOT EXISTS (SELECT FROM pg_depend
@@ -31,5 +41,6 @@ SELECT count(calls) AS count,
        (SELECT count(*) FROM definer) AS security_definer_count,
        (SELECT count(*) FROM definer WHERE unsafe) AS security_definer_without_search_path_count,
        (SELECT coalesce(json_agg(name), '[]')
-          FROM (SELECT name FROM definer WHERE unsafe ORDER BY name LIMIT 20) first) AS security_definer_without_search_path
+          FROM (SELECT name FROM definer WHERE unsafe ORDER BY is_superuser DESC, name LIMIT 20) first) AS security_definer_without_search_path,
+       (SELECT count(*) FROM definer WHERE unsafe AND is_superuser) AS security_definer_without_search_path_superuser_count
   FROM called

@@ -6,8 +6,8 @@ Asked for by people who look at their configuration, never in a cycle.
 from dataclasses import dataclass
 
 from pgdoctor_lib.collectors.remedies import grant, settings
-from pgdoctor_lib.postgres.query import quote_identifier
 from pgdoctor_lib.postgres.session import Session
+from pgdoctor_lib.quoting import quote_identifier
 from pgdoctor_lib.secret import one_line
 
 MONITOR = "CREATE ROLE pgdoctor LOGIN; GRANT pg_monitor TO pgdoctor;"
@@ -67,12 +67,14 @@ def _unread(session: Session) -> list[str]:
     tables, sequences, schemas = session.row(_UNREAD, 3)
     if not schemas:
         return []
-    remedy = f"{grant(session.facts, 'pg_read_all_data')} it can then read rows, too"
-    if session.facts.has("pg < 14"):
-        role = quote_identifier(session.facts.role)
-        remedy = " ".join(
-            f"GRANT SELECT ON ALL {what} IN SCHEMA {schemas} TO {role};" for what in ("SEQUENCES", "TABLES")
-        )
+    role = quote_identifier(session.facts.role)
+    of_sequences, of_tables = (
+        f"GRANT SELECT ON ALL {what} IN SCHEMA {schemas} TO {role};" for what in ("SEQUENCES", "TABLES")
+    )
+    remedy = f"{of_sequences} {of_tables}"
+    if session.facts.has("pg >= 14"):
+        everything = grant(session.facts, "pg_read_all_data")
+        remedy = f"{everything} it can then read rows, too; or for sequences alone {of_sequences}"
     told = f"values of sequences ({sequences}) and statistics of tables' columns ({tables}) that the role may not read"
     return [one_line(f"not told: {told}; {remedy}", _LONGEST)]
 

@@ -10,12 +10,12 @@
 -- | `row_relid`, `row_schemaname`, `row_relname` | of one that waits for a transaction to end: the table of the row that it wants, where it has come first in the row's queue |
 -- | `waitstart`, `wait_age_s` | 14+: since when |
 -- | `waiting_since`, `waiting_s` | `waitstart`; before 14 the time of its last change of state, which is that or earlier |
--- | `usename`, `application_name`, `backend_type`, `state`, `xact_age_s`, `query_age_s` | as in `activity` |
+-- | `usename`, `application_name`, `backend_type`, `state`, `backend_start`, `xact_start`, `query_start`, `xact_age_s`, `query_age_s` | as in `activity` |
 -- | `query` | masked as in `activity`, its first 500 characters |
 -- | `blocking_pids` | who is in the way; 0 is a prepared transaction |
 -- | `parent_pid`, `depth` | of those in the way one that waits for nobody, else the one that has waited longest; and how many steps it is from there to the root |
 -- | `root_pid` | the root: who has to end for the tree to come loose. `null`, as is `depth`, where there is none: a deadlock that the server has not found yet, or more blockers in between than are shown |
--- | `blockers` | of the first ten: `pid`, `gid` (of a prepared transaction), `datname`, `usename`, `application_name`, `backend_type`, `state` (`prepared`), `waits` (whether it waits for a lock itself), `xact_age_s`, `query_age_s`, `state_age_s`, `query` |
+-- | `blockers` | of the first ten: `pid`, `gid` (of a prepared transaction), `datname`, `usename`, `application_name`, `backend_type`, `state` (`prepared`), `waits` (whether it waits for a lock itself), `backend_start`, `xact_start`, `query_start`, `xact_age_s`, `query_age_s`, `state_age_s`, `query` |
 --
 -- pg_blocking_pids() takes the lock manager's own locks: it is asked for no more sessions than are shown, and pg_locks
 -- is read once, and not where no session waits for a lock (2 µs a lock are much where there are 100,000). Few relations
@@ -27,7 +27,7 @@ WITH RECURSIVE this AS MATERIALIZED (
     SELECT oid, encoding FROM pg_database WHERE datname = current_database()
 ), session AS MATERIALIZED (
     SELECT s.pid, d.datname, d.encoding, pg_get_userbyid(s.usesysid) AS usename, s.application_name, s.backend_type,
-           s.state, s.wait_event_type, s.xact_start, s.query_start, s.state_change,
+           s.state, s.wait_event_type, s.backend_start, s.xact_start, s.query_start, s.state_change,
            CASE WHEN coalesce(d.encoding = (SELECT encoding FROM this), true) THEN left(s.query, 500) END AS query
       FROM pg_stat_get_activity(NULL) s
       LEFT JOIN pg_database d ON d.oid = s.datid
@@ -42,7 +42,8 @@ WITH RECURSIVE this AS MATERIALIZED (
 -- [pg < 14]           NULL::timestamptz AS waiting_since,
            coalesce(waitstart, a.state_change) AS since,                                  -- [pg >= 14]
 -- [pg < 14]           a.state_change AS since,
-           a.datname, a.usename, a.application_name, a.backend_type, a.state, a.xact_start, a.query_start,
+           a.datname, a.usename, a.application_name, a.backend_type, a.state, a.backend_start, a.xact_start,
+           a.query_start,
            clock_timestamp() AS here
       FROM lock l
       LEFT JOIN session a ON a.pid = l.pid
@@ -146,6 +147,9 @@ SELECT w.pid,
        w.application_name,
        w.backend_type,
        w.state,
+       w.backend_start,
+       w.xact_start,
+       w.query_start,
        round(extract(epoch FROM here - w.xact_start)::numeric, 3) AS xact_age_s,
        round(extract(epoch FROM here - w.query_start)::numeric, 3) AS query_age_s,
        t.query,
@@ -160,6 +164,7 @@ SELECT w.pid,
                    'pid', bt.pid, 'gid', NULL, 'datname', bt.datname, 'usename', bt.usename,
                    'application_name', bt.application_name, 'backend_type', bt.backend_type,
                    'state', bt.state, 'waits', bt.waits,
+                   'backend_start', bt.backend_start, 'xact_start', bt.xact_start, 'query_start', bt.query_start,
                    'xact_age_s', round(extract(epoch FROM here - bt.xact_start)::numeric, 3),
                    'query_age_s', round(extract(epoch FROM here - bt.query_start)::numeric, 3),
                    'state_age_s', round(extract(epoch FROM here - bt.state_change)::numeric, 3),
@@ -173,6 +178,7 @@ SELECT w.pid,
                    'pid', 0, 'gid', p.gid, 'datname', p.datname, 'usename', p.owner,
                    'application_name', NULL, 'backend_type', NULL,
                    'state', 'prepared', 'waits', false,
+                   'backend_start', NULL, 'xact_start', p.prepared, 'query_start', NULL,
                    'xact_age_s', round(extract(epoch FROM here - p.prepared)::numeric, 3),
                    'query_age_s', NULL,
                    'state_age_s', round(extract(epoch FROM here - p.prepared)::numeric, 3),

@@ -4,6 +4,7 @@
 -- needs: pg_monitor, else the longest wait is missing before 14
 --
 -- | `count`, `granted_count` | locks waited for, and held |
+-- | `shared_count` | of those held, the ones that take room in the shared table of locks: not those by fast path, nor SIReadLock |
 -- | `granted_by_mode`, `waiting_by_mode`, `waiting_by_locktype` | the same by mode, and the waits by kind |
 -- | `longest_wait_s` | 14+ |
 -- | `longest_waiting_s` | the same on any version: see `waiting_since` |
@@ -14,7 +15,7 @@
 -- mode that conflicts, what another one waits for. A session that is blocked only by one that waits in the queue before
 -- it has that one's roots, so that all are found. With nobody waiting, that is not asked. A prepared transaction has no pid, but a virtualtransaction.
 WITH held AS MATERIALIZED (
-    SELECT mode, granted, locktype, count(*) AS n,
+    SELECT mode, granted, locktype, count(*) AS n, count(*) FILTER (WHERE NOT fastpath) AS shared,
            min(waitstart) FILTER (WHERE NOT granted) AS waitstart,                        -- [pg >= 14]
            min(waitstart) FILTER (WHERE NOT granted) AS waiting_since                     -- [pg >= 14]
 -- [pg < 14]           NULL::timestamptz AS waitstart,
@@ -51,6 +52,7 @@ WITH held AS MATERIALIZED (
 )
 SELECT coalesce(sum(n) FILTER (WHERE NOT granted), 0)::bigint AS count,
        coalesce(sum(n) FILTER (WHERE granted), 0)::bigint AS granted_count,
+       coalesce(sum(shared) FILTER (WHERE granted AND mode <> 'SIReadLock'), 0)::bigint AS shared_count,
        (SELECT json_object_agg(mode, n) FROM (
                SELECT mode, sum(n) AS n FROM held WHERE granted GROUP BY mode ORDER BY mode) t) AS granted_by_mode,
        (SELECT json_object_agg(mode, n) FROM (

@@ -8,7 +8,7 @@
 --
 -- | `count`, `hidden_count` | statements of this database; of these, those of other roles, which a role without pg_monitor may not see (their counters count all the same) |
 -- | `read_at` | when these and the rows were read, `top_queries` too: once for several databases of a server, so up to 15 s before `collected_at`, or just after it; rates are by this |
--- | `own_calls`, `own_exec_time_ms` | PGDoctor's own share of `calls` and `total_exec_time_ms`: its BEGINs and COMMITs, which look like anybody's, not included |
+-- | `own_calls`, `own_exec_time_ms` | PGDoctor's own share of `calls` and `total_exec_time_ms` |
 -- | `calls`, `plans`, `total_plan_time_ms`, `total_exec_time_ms`, `rows`, `shared_blks_hit`, `shared_blks_read`, `shared_blks_dirtied`, `shared_blks_written`, `local_blks_hit`, `local_blks_read`, `local_blks_dirtied`, `local_blks_written`, `temp_blks_read`, `temp_blks_written`, `shared_blk_read_time_ms`, `shared_blk_write_time_ms`, `local_blk_read_time_ms`, `local_blk_write_time_ms`, `temp_blk_read_time_ms`, `temp_blk_write_time_ms`, `wal_records`, `wal_fpi`, `wal_bytes`, `wal_buffers_full`, `jit_functions`, `jit_generation_time_ms`, `jit_inlining_count`, `jit_inlining_time_ms`, `jit_optimization_count`, `jit_optimization_time_ms`, `jit_emission_count`, `jit_emission_time_ms`, `jit_deform_count`, `jit_deform_time_ms`, `parallel_workers_to_launch`, `parallel_workers_launched` | sums of the columns of the same names |
 -- | `entries`, `max` | statements of all databases, and how many there is room for (`pg_stat_statements.max`) |
 -- | `dealloc`, `stats_reset` | 1.9+: how often the least used ones were thrown out for want of room, and since when all is counted |
@@ -24,7 +24,7 @@ WITH given AS MATERIALIZED (
     SELECT s.dbid,
            s.queryid,
            min(left(s.query, 10000) COLLATE "C") AS query,
-           bool_and(s.query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
+           bool_and(s.query ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)

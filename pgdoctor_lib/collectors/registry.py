@@ -14,12 +14,12 @@ from pgdoctor_lib.postgres.session import senseless
 
 FOLDER = Path(__file__).parent
 _APART = ("top_queries", "queries")  # not sections: these have a place of their own in the snapshot
-
-
 CADENCES_S = {"cycle": 0.0, "minutes": 300.0, "hourly": 3600.0, "daily": 86400.0}
 _CLOCK = "date_part('epoch', clock_timestamp()) * 1000"  # between two parts: what the first of them took
-
-
+_ARRIVED = "date_part('epoch', statement_timestamp()) * 1000"  # from then on the server plans
+PLANNING = "planning"
+"""What it costs to plan, and begin, the statement of several parts: in the ledger beside those."""
+_INDENT = re.compile(r"\n +")
 _CTE_END = re.compile(r"\)(, \w+ AS (NOT )?(MATERIALIZED )?\(.*)?")
 
 
@@ -41,13 +41,15 @@ class Asked:
 def statement(parts: tuple[Asked, ...]) -> str:
     """All of them in one: the columns of each, with the server's clock in milliseconds before and after each.
 
-    In the last column, whether the server is in recovery.
+    Before the first of several, and for a single one, when the statement came. In the last column, whether the server
+    is in recovery.
     """
-    columns = [_CLOCK]
+    columns = [_ARRIVED, _CLOCK] if len(parts) > 1 else [_ARRIVED]
     for part in parts:
         columns += [f"({column})" for column in part.columns] + [_CLOCK]
-    mark = f"pgdoctor:{parts[0].name}" if len(parts) == 1 else "pgdoctor"
-    return f"SELECT /* {mark} */ " + ",\n".join([*columns, "pg_is_in_recovery()::text"])
+    mark = f"pgdoctor:{parts[0].name}" if len(parts) == 1 else "pgdoctor:cycle"
+    text = f"SELECT /* {mark} */ " + ",\n".join([*columns, "pg_is_in_recovery()::text"])
+    return _INDENT.sub("\n", text)  # libpq's buffer stays as large as the longest question
 
 
 def took_ms(before: str | None, after: str | None) -> float:
@@ -70,6 +72,16 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".sql") for path in FOLDER.glob("*.sql")))
 
 
+def is_servers(section: str) -> bool:
+    """Whether a section is the same in all databases of its server."""
+    return section in names() and query(section).meta["scope"] == "server"
+
+
+def every_s(section: str) -> float | None:
+    """Seconds from one time that a section is collected to the next, 0 in each cycle; None for one that has no file."""
+    return CADENCES_S[query(section).meta.get("cadence", "cycle")] if section in names() else None
+
+
 def fits(name: str, server: Facts | Kind) -> bool:
     """Whether `<name>.sql` makes sense on this server."""
     return query(name).fits(server.has, in_recovery=server.in_recovery)
@@ -87,9 +99,8 @@ def _sections(kind: Kind, query_text: QueryText) -> tuple[Asked, ...]:
 
 
 def _asked(name: str, kind: Kind, variables: dict[str, str]) -> Asked:
-    meta = query(name).meta
-    every_s = CADENCES_S[meta.get("cadence", "cycle")]
-    return Asked(name, (_section(name, kind, variables),), every_s, is_servers=meta["scope"] == "server")
+    column = _section(name, kind, variables)
+    return Asked(name, (column,), every_s(name) or 0.0, is_servers=is_servers(name))
 
 
 def _section(name: str, kind: Kind, variables: dict[str, str]) -> str:

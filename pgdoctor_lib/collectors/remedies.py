@@ -6,8 +6,8 @@ A remedy for each SQLSTATE that is met in the field, and the words of each servi
 from dataclasses import dataclass
 
 from pgdoctor_lib.errors import DatabaseError
-from pgdoctor_lib.postgres.query import quote_identifier
 from pgdoctor_lib.postgres.server import Facts
+from pgdoctor_lib.quoting import quote_identifier
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError
 
@@ -60,6 +60,7 @@ _SERVICES = {
         "CREATE EXTENSION pg_stat_statements SCHEMA extensions;",
     ),
 }
+_OF_STATEMENTS = ("top_queries", "plans")
 _HINTS = {
     "0A000": "this server does not offer it",
     "55P03": "something holds a lock on the catalogs; the next snapshot tries again",
@@ -105,7 +106,7 @@ def record(facts: Facts) -> str:
 def failed(collector: str, error: DatabaseError, facts: Facts) -> CollectorError:
     """`error`, as the snapshot tells it."""
     special = {"42501": _permit, "55000": _load}.get(error.sqlstate)
-    hint = special(collector, facts) if special else _HINTS.get(error.sqlstate, error.hint)
+    hint = special(collector, error, facts) if special else _HINTS.get(error.sqlstate, error.hint)
     return CollectorError(collector, error.message, hint)
 
 
@@ -118,17 +119,17 @@ def unprivileged(facts: Facts) -> CollectorError:
     return CollectorError("activity", error, grant(facts))
 
 
-def _load(_collector: str, facts: Facts) -> str:
+def _load(_collector: str, _error: DatabaseError, facts: Facts) -> str:
     """What 55000 calls for: what is read is in shared memory, and its library is not loaded."""
     return preload(facts)
 
 
-def _permit(collector: str, facts: Facts) -> str:
+def _permit(collector: str, error: DatabaseError, facts: Facts) -> str:
     """What 42501 calls for. A role that has pg_monitor lacks what is everybody's unless somebody took it away."""
-    if not facts.has_pg_monitor:
-        return grant(facts)
     role = quote_identifier(facts.role)
-    if collector == "top_queries":
+    if collector in _OF_STATEMENTS and "schema" in error.message:
         schema = quote_identifier(facts.extensions["pg_stat_statements"].schema)
         return one_line(f"GRANT USAGE ON SCHEMA {schema} TO {role};")
+    if not facts.has_pg_monitor:
+        return grant(facts)
     return one_line(f"grant {role} what the message names")

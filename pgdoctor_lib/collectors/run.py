@@ -1,34 +1,36 @@
-"""Runs what is due against one database: together in one statement, or, where that fails, each on its own."""
+"""Collects what is due from one database, once or by a routine, in a session that may be kept in between."""
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from pgdoctor_lib.collectors import pgbouncer, plans, top_queries
+from pgdoctor_lib.collectors import elsewhere, pgbouncer, plans, top_queries
+from pgdoctor_lib.collectors.asking import NOT_PREPARED, ask, is_lost
 from pgdoctor_lib.collectors.budget import Allowance, Budget
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.memory import Memory
-from pgdoctor_lib.collectors.registry import Asked, sections, statement, took_ms
+from pgdoctor_lib.collectors.recorder import Recorder
+from pgdoctor_lib.collectors.registry import Asked, sections
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
+from pgdoctor_lib.collectors.schema_changes import SchemaChanges
 from pgdoctor_lib.collectors.statements import Statements
 from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
+from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import reach
+from pgdoctor_lib.postgres.connect import connect, reach
+from pgdoctor_lib.postgres.refusals import is_full
 from pgdoctor_lib.postgres.server import Facts
-from pgdoctor_lib.postgres.session import Console, Row, Session
-from pgdoctor_lib.snapshot import Collected, CollectorError, Cost, Section
+from pgdoctor_lib.postgres.session import Console, Session
+from pgdoctor_lib.snapshot import Collected, CollectorError, Section
 
 BUDGET_S = 60.0
-TOGETHER_S = 10.0
-ALONE_S = 10.0
+REOPEN_S = 1.0  # for a session to look in between two cycles: the next one does not wait for it
 KEPT_WITHIN_S = 60.0  # a session is kept from one cycle to the next at intervals up to this
-KEPT_S = 600.0  # and so long, at most: what is learnt at its beginning grows old, and its memory on the server grows
 LARGE_CHARS = 200_000  # in one answer: libpq keeps buffers as large as that for as long as a session is kept
-_LOST = ("", "57P01", "57P02", "57P03")  # no SQLSTATE: the connection broke; the server is going down
-_CHANGED = "08000"  # what is known of the server is no longer true: another session is needed
-_NOT_PREPARED = "26000"  # a pooler that had looked like none
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,16 @@ class Routine:
     """That a database is collected from again and again, each `interval_s`, as `name`.
 
     `server`: what is known of its server, shared by all who collect from that; `allowance`: what may be taken of the
-    server's time.
+    server's time; `patience_s`: for what is not asked in each cycle, else a quarter of the interval; `recorder`: the
+    server's, for what happens between two cycles.
     """
 
     name: str
     interval_s: float
     server: Memory
     allowance: Allowance = field(default_factory=Allowance)
+    patience_s: float | None = None
+    recorder: Recorder = field(default_factory=Recorder)
 
 
 class Collecting:
@@ -63,60 +68,112 @@ class Collecting:
         self._dsn, self._limit, self._query_text = dsn, limit, query_text
         self._explain = explain
         self._routine = routine
-        self._keep = routine is not None and routine.interval_s <= KEPT_WITHIN_S
-        self._patience_s = routine.interval_s / 4 if routine else math.inf
+        self._is_often = routine is not None and routine.interval_s <= KEPT_WITHIN_S
+        self._keep = routine is not None
+        self._may_reopen = False  # the session was given up merely because it had grown large
+        self._recorder = routine.recorder if routine else Recorder()
+        self._patience_s = _patience_s(routine)
         self._memory = Memory()
         self._server = routine.server if routine else self._memory
-        self._budget = Budget(routine.allowance, routine.interval_s) if routine else None
-        self._session: Session | None = None
-        self._opened_at = 0.0
+        self._budget = Budget(routine.allowance, routine.interval_s, routine.server.comers) if routine else None
+        self._schema_changes = SchemaChanges()
+        self._room = self._server.rooms.room(self._at(dsn.dbname), routine.name if routine else "")
 
     def once(self, budget_s: float = BUDGET_S) -> Collected:
         """Collect what is due, within about `budget_s`. `DatabaseError`: the database cannot be examined at all."""
-        kept, self._session = self._session, None
-        if kept and time.monotonic() - self._opened_at < KEPT_S:
-            try:
-                return self._use(kept, budget_s)
-            except DatabaseError as error:
-                if not is_lost(error) and error.sqlstate != _NOT_PREPARED:
-                    raise
-                self._keep = self._keep and error.sqlstate != _NOT_PREPARED
-        elif kept:
-            kept.close()
-        self._opened_at = time.monotonic()
-        session = reach(self._dsn, total_s=budget_s / 2)
-        if isinstance(session, Console):
-            return pgbouncer.collect(session, budget_s / 2)
-        session.prepares = self._keep
-        return self._use(session, budget_s)
+        with self._room.alone(budget_s / 2):
+            come = self._come(budget_s)
+        found = come.found
+        if isinstance(found, list):  # only now: others may wait for this room, and we for theirs
+            found = self._queries_elsewhere(come.session, found)
+        if found is None:
+            return come.collected
+        changes = self._schema_changes.of(come.collected.sections)
+        collected = _with(come.collected, found, changes)
+        return self._within_budget(self._recorder.told(collected, is_servers=come.server is not None), come.server)
+
+    def record(self) -> float:
+        """Between two cycles: as `Recorder.look`, where this is the database that tells of its server."""
+        if self._routine is None or not self._server.owns(self._routine.name):
+            return math.inf
+        try:
+            self._reopen()
+        except (DatabaseError, DeadlineExceeded):
+            return math.inf  # the next cycle tells
+        return self._recorder.look(self._room, self._query_text)
 
     def close(self) -> None:
         """End the session that is kept."""
-        if self._session:
-            self._session.close()
-            self._session = None
+        self._room.close()
 
-    def _use(self, session: Session, budget_s: float) -> Collected:
+    def _reopen(self) -> None:
+        """A session to look in, which the next cycle uses, too, in place of one that had grown large."""
+        may, self._may_reopen = self._may_reopen, False
+        if not may or self._recorder.lines is None:
+            return
+        with deadline(REOPEN_S, "the connection"), self._room.alone(REOPEN_S):
+            session = connect(self._dsn, connect_timeout_s=REOPEN_S, total_s=REOPEN_S)
+            session.prepares = self._is_often
+            self._room.session, self._room.opened_at = session, time.monotonic()
+
+    def _come(self, budget_s: float) -> "_Come":
+        """By the session that is kept, where it still serves."""
+        if kept := self._room.take(time.monotonic()):
+            try:
+                return self._use(kept, budget_s)
+            except DatabaseError as error:
+                if not is_lost(error) and error.sqlstate != NOT_PREPARED:
+                    raise
+                self._keep = self._keep and error.sqlstate != NOT_PREPARED
+        return self._afresh(budget_s)
+
+    def _afresh(self, budget_s: float) -> "_Come":
+        """The same in a new session."""
+        self._room.opened_at = time.monotonic()
+        try:
+            session = reach(self._dsn, total_s=budget_s / 2)
+        except (DatabaseError, DeadlineExceeded) as error:
+            if self._routine:
+                self._server.leave(self._routine.name)
+            if is_full(error.message):
+                self._server.rooms.refused(time.monotonic())
+            raise
+        if isinstance(session, Console):
+            return _Come(pgbouncer.collect(session, budget_s / 2))
+        session.prepares = self._keep and self._is_often
+        return self._use(session, budget_s)
+
+    def _use(self, session: Session, budget_s: float) -> "_Come":
         now = time.monotonic()
-        routine = self._routine
-        claimed = routine is None or self._server.claim(routine.name, routine.interval_s, now)
-        server = self._server if claimed else None
+        server = self._server if self._claims(session, now) else None
         try:
             collected = run(session, budget_s, self._query_text, self._memory, server, self._patience_s)
             collected = self._with_plans(session, collected, now)
             found = self._queries(session, budget_s - (time.monotonic() - now))
+            if server:
+                self._recorder.look_along(session, self._query_text)
         except BaseException:
             session.close()
             raise
-        was_dear = self._memory.was_dear or (server is not None and server.was_dear)
-        was_dear |= session.largest_answer > LARGE_CHARS
-        if self._keep and session.is_open and session.is_direct and not was_dear:
-            self._session = session
+        if self._may_keep(session, server):
+            self._room.session = session
         else:
             session.close()
-        if isinstance(found, list):
-            found = self._queries_elsewhere(session, found)
-        return self._within_budget(_with(collected, found), server)
+        return _Come(collected, found, server, session)
+
+    def _claims(self, session: Session, now: float) -> bool:
+        """Whether this database tells of its server in this cycle."""
+        routine, sees_all = self._routine, session.facts.has_pg_monitor
+        return routine is None or self._server.claim(routine.name, routine.interval_s, now, sees_all=sees_all)
+
+    def _may_keep(self, session: Session, server: Memory | None) -> bool:
+        was_dear = self._memory.was_dear or (server is not None and server.was_dear)
+        was_dear |= session.largest_answer > LARGE_CHARS
+        wanted = self._is_often or (server is not None and self._recorder.lines is not None)
+        fits = self._keep and wanted and session.is_open and session.is_direct
+        fits = fits and self._server.rooms.may_keep(session, time.monotonic())
+        self._may_reopen = fits and was_dear
+        return fits and not was_dear
 
     def _queries(self, session: Session, limit_s: float) -> TopQueries | list[str]:
         """What this session tells of statements, or the names of other databases that may have the extension.
@@ -134,20 +191,42 @@ class Collecting:
                 return self._statements(session, session, limit_s)
             if self._remembered(session, now).has_fresh(self._name(session), now):
                 return self._statements(session, None, limit_s)
-            return top_queries.candidates(session)
+            return elsewhere.candidates(session)
         except (DatabaseError, DeadlineExceeded) as error:
             failure = error if isinstance(error, DatabaseError) else DatabaseError(error.message)
             self._memory.asked(part, failure, facts, now)
-            self._keep = self._keep and failure.sqlstate != _NOT_PREPARED
+            self._keep = self._keep and failure.sqlstate != NOT_PREPARED
             return TopQueries(None, (failed(top_queries.NAME, failure, facts),))
 
-    def _queries_elsewhere(self, session: Session, databases: list[str]) -> TopQueries:
-        """The same from another database of the server."""
+    def _queries_elsewhere(self, session: Session | None, databases: list[str]) -> TopQueries:
+        """The same from another database of the server. `session`: the one that was here."""
+        assert session is not None
 
         def read(there: Session) -> TopQueries:
-            return self._statements(session, there, top_queries.SEARCH_S)
+            return self._statements(session, there, elsewhere.SEARCH_S)
 
-        return top_queries.elsewhere(databases, self._dsn, read, session.facts)
+        return self._server.elsewhere.read(databases, self._enter, read, session.facts)
+
+    @contextmanager
+    def _enter(self, dbname: str) -> Iterator[Session]:
+        """Another database, by the session that is kept in it, if there is one."""
+        room = self._server.rooms.any_room(self._at(dbname))
+        with room.alone(elsewhere.SEARCH_S):
+            kept = room.take(time.monotonic())
+            session = kept or connect(self._dsn, dbname=dbname, connect_timeout_s=1, total_s=elsewhere.SEARCH_S)
+            try:
+                yield session
+            except BaseException:
+                session.close()
+                raise
+            if kept and session.is_open:
+                room.session = session
+            else:
+                session.close()
+
+    def _at(self, dbname: str) -> tuple[str, str | None]:
+        """Which rooms: those of a role are its own."""
+        return dbname, self._dsn.params.get("user")
 
     def _statements(self, session: Session, read_in: Session | None, limit_s: float) -> TopQueries:
         """Of this session's database, where they are to be read in the other one."""
@@ -170,7 +249,13 @@ class Collecting:
         part = Asked(plans.NAME, (), plans.EVERY_S)
         if not (self._explain and self._memory.is_due(part, session.facts, now)):
             return collected
-        found = plans.read(session, self._query_text)
+        try:
+            found = plans.read(session, self._query_text)
+        except DatabaseError as error:
+            if is_lost(error):
+                raise
+            self._memory.asked(part, error, session.facts, now)
+            return replace(collected, errors=(*collected.errors, failed(plans.NAME, error, session.facts)))
         self._memory.asked(part, None, session.facts, now)
         more = (found.section,) if found.section else ()
         return replace(collected, sections=(*collected.sections, *more), errors=(*collected.errors, *found.errors))
@@ -184,6 +269,22 @@ class Collecting:
             server.every_nth = self._budget.every_nth
         error = self._budget.error
         return replace(collected, errors=(*collected.errors, error)) if error else collected
+
+
+def _patience_s(routine: Routine | None) -> float:
+    if routine is None:
+        return math.inf
+    return routine.interval_s / 4 if routine.patience_s is None else routine.patience_s
+
+
+@dataclass(frozen=True)
+class _Come:
+    """What a visit brought. `found`: of statements, or where else to look for them; None where there are none."""
+
+    collected: Collected
+    found: TopQueries | list[str] | None = None
+    server: Memory | None = None
+    session: Session | None = None
 
 
 def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
@@ -210,7 +311,7 @@ def run(
         memory = server = Memory()
     facts, now = session.facts, time.monotonic()
     asked = _due(facts, query_text, memory, server, now)
-    answers = _ask(session, asked, budget_s, patience_s)
+    answers = ask(session, asked, budget_s, patience_s)
     errors = [failed(name, error, facts) for name, error in answers.failures.items()]
     errors += [*memory.refusals, *(server.refusals if server and server is not memory else ())]
     for part in asked:
@@ -226,86 +327,24 @@ def run(
     return Collected(facts.db_name, facts.version, whole, None, tuple(errors), answers.costs)
 
 
-@dataclass
-class _Answers:
-    """By a part's name: the row that it brought, what it cost, or why it failed."""
-
-    rows: dict[str, Row] = field(default_factory=dict)
-    costs: dict[str, Cost] = field(default_factory=dict)
-    failures: dict[str, DatabaseError] = field(default_factory=dict)
-
-    def add(self, part: Asked, row: Row, before: str | None, after: str | None) -> None:
-        """The server's clock in milliseconds, before and after."""
-        self.rows[part.name] = row
-        count, _, _ = (row[0] or "").partition(" ")
-        size = sum(len(text or "") for text in row)
-        self.costs[part.name] = Cost(took_ms(before, after), int(count) if count.isdigit() else 0, size)
-
-
 def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | None, now: float) -> list[Asked]:
-    memory.begin_cycle()
+    memory.begin_cycle(facts)
     if server and server is not memory:
-        server.begin_cycle()
+        server.begin_cycle(facts)
     parts = sections(facts, query_text)
     return [part for part in parts if (at := server if part.is_servers else memory) and at.is_due(part, facts, now)]
 
 
-def _ask(session: Session, asked: list[Asked], budget_s: float, patience_s: float) -> _Answers:
-    """What each cycle asks, together; the rest alone: it takes longer, and some of it locks until it commits."""
-    answers = _Answers()
-    quick, dear = ([part for part in asked if bool(part.every_s) is seldom] for seldom in (False, True))
-    alone_s = min(ALONE_S, budget_s / 2 / max(1, len(asked)))
-    try:
-        if quick:
-            _together(session, quick, min(TOGETHER_S, budget_s / 3), answers)
-    except DatabaseError as error:
-        if is_lost(error) or error.sqlstate == _NOT_PREPARED:
-            raise
-        for part in quick:
-            _alone(session, part, alone_s, answers)
-    until = time.monotonic() + patience_s
-    for number, part in enumerate(dear):
-        if number == 0 or time.monotonic() < until:
-            _alone(session, part, alone_s, answers)
-    return answers
-
-
-def _together(session: Session, asked: list[Asked], timeout_s: float, answers: _Answers) -> None:
-    """All parts in one round trip."""
-    text, width = statement(tuple(asked)), sum(len(part.columns) + 1 for part in asked) + 2
-    row = session.ask(text, width, timeout_s, again=True)
-    if row[-1] != str(session.facts.in_recovery).lower():
-        raise DatabaseError("the server's role changed: it was promoted", sqlstate=_CHANGED)
-    start = 0
-    for part in asked:
-        end = start + 1 + len(part.columns)
-        answers.add(part, row[start + 1 : end], row[start], row[end])
-        start = end
-
-
-def _alone(session: Session, part: Asked, timeout_s: float, answers: _Answers) -> None:
-    """A part in a transaction of its own."""
-    try:
-        before, *row, after, _ = session.ask(statement((part,)), len(part.columns) + 3, timeout_s)
-        answers.add(part, tuple(row), before, after)
-    except DatabaseError as error:
-        if is_lost(error):
-            raise
-        answers.failures[part.name] = error
-
-
-def _with(collected: Collected, found: TopQueries) -> Collected:
+def _with(collected: Collected, found: TopQueries, changes: Section | None) -> Collected:
+    changed = () if changes is None else (changes,)
     queries = () if found.queries is None else (Section(top_queries.SECTION, found.queries),)
     costs = {**collected.costs, top_queries.NAME: found.cost} if found.cost else collected.costs
-    sections_now, errors = (*collected.sections, *queries), (*collected.errors, *found.errors)
+    sections_now = (*collected.sections, *changed, *queries)
+    before = (each for each in collected.errors if each.collector != top_queries.NAME or found.json is None)
+    errors = tuple(dict.fromkeys([*before, *found.errors]))  # what was refused is told once
     return replace(collected, sections=sections_now, top_queries=found.json, errors=errors, costs=costs)
 
 
 def _json_of(text: str | None) -> str:
     """A section's text without the number of rows that it begins with."""
     return (text or "").partition(" ")[2] or "null"
-
-
-def is_lost(error: DatabaseError) -> bool:
-    """Whether the session is gone."""
-    return error.sqlstate in _LOST or error.sqlstate.startswith("08")

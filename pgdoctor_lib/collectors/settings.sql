@@ -5,15 +5,16 @@
 -- needs: pg_monitor, else the settings that only superusers may see are missing
 -- about: What is not as PostgreSQL comes: every setting that a file, a command line, ALTER SYSTEM, ALTER DATABASE or ALTER ROLE changed, as an ordinary session of this role gets it; and, whatever their value, those that a diagnosis reads: of durability, memory, WAL, autovacuum, logging, timeouts and statistics. By name.
 --
--- | `name`, `setting`, `unit`, `vartype`, `context` | the setting; passwords and what looks like them are `***`, 1,000 characters at most |
+-- | `name`, `setting`, `unit`, `vartype`, `context` | the setting; passwords and what looks like them, and commands of the shell, are `***`; 1,000 characters at most |
 -- | `boot_val` | what it is where nothing sets it; `null` where `setting` is just that |
 -- | `source`, `sourcefile`, `sourceline` | where the value comes from: `default` for one that nobody changed; `source` is `null` where PGDoctor's own session hides it. The file is told to members of pg_read_all_settings only |
 -- | `pending_restart` | a new value waits for a restart |
 --
 -- reset_val, not setting: PGDoctor's own session limits are set for its transaction, and hide what others get.
--- Whatever looks like a secret in a value is masked, and the whole value where the name says that it is one.
+-- Whatever looks like a secret in a value is masked, and the whole value where the name says that it is one, or a command
+-- of the shell, whose secrets have any form. archive_command's own words for "none" are told.
 SELECT name,
-       CASE WHEN name ~* '(password|passphrase|secret|token|credential|api_?key)' AND vartype = 'string' AND reset_val <> ''
+       CASE WHEN name ~* '(password|passphrase|secret|token|credential|api_?key|_command$)' AND vartype = 'string' AND reset_val NOT IN ('', '(disabled)')
             THEN '***'
             ELSE left(regexp_replace(
                           regexp_replace(reset_val, '://[^/@[:space:]]*:[^@[:space:]]*@', '://***@', 'g'),

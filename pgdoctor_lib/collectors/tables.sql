@@ -12,6 +12,7 @@
 -- | `locked` | whether somebody holds or awaits ACCESS EXCLUSIVE on it, or on a partition of it |
 -- | `is_extension_member` | whether an extension made it |
 -- | `has_primary_key`, `relreplident` | and what identifies a row in logical replication: `d` the primary key, `n` nothing, `f` the whole row, `i` an index |
+-- | `unique_key`, `free_column` | without a primary key: a unique index over columns that are NOT NULL (`indexrelname`, `columns`), and whether it can be made the key as it is (`is_free`); a column's name that is not taken |
 -- | `autovacuum_enabled` | `false` where storage parameters turn it off, on one partition at least |
 -- | `reltuples` | rows, as estimated by the last VACUUM or ANALYZE |
 -- | `size_bytes`, `table_size_bytes`, `toast_size_bytes`, `indexes_size_bytes` | all, and the parts of it |
@@ -187,6 +188,36 @@ SELECT c.oid::bigint AS relid,
        EXISTS (SELECT FROM pg_depend
                 WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e') AS is_extension_member,
        coalesce(i.has_primary_key, false) AS has_primary_key,
+       -- USING INDEX takes what sorts as PRIMARY KEY would, at once, and belongs to no constraint yet.
+       CASE WHEN c.relkind <> 'm' AND NOT coalesce(i.has_primary_key, false) THEN
+           (SELECT json_build_object('indexrelname', x.relname, 'is_free', k.is_free,
+                       'columns', (SELECT json_agg(attname ORDER BY n)
+                                     FROM unnest(k.attnums) WITH ORDINALITY u (attnum, n)
+                                     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum))
+              FROM (SELECT indexrelid,
+                           (indkey::int2[])[0:indnkeyatts - 1] AS attnums,
+                           NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('u', 'x'))
+                               AND 0 = ALL (indoption::int2[])
+                               AND NOT EXISTS (SELECT FROM pg_opclass WHERE oid = ANY (indclass) AND NOT opcdefault)
+                               AND NOT EXISTS (SELECT FROM unnest(indkey::int2[], indcollation::oid[]) u (attnum, coll)
+                                                 JOIN pg_attribute a ON attrelid = indrelid AND a.attnum = u.attnum
+                                                WHERE coll <> attcollation) AS is_free
+                      FROM pg_index
+                     WHERE indrelid = c.oid AND indisunique AND indimmediate AND indisvalid
+                       AND indpred IS NULL AND indexprs IS NULL) k
+              JOIN pg_class x ON x.oid = k.indexrelid
+             WHERE NOT EXISTS (SELECT FROM pg_attribute
+                                WHERE attrelid = c.oid AND attnum = ANY (k.attnums) AND NOT attnotnull)
+             ORDER BY NOT k.is_free, cardinality(k.attnums), x.oid
+             LIMIT 1)
+       END AS unique_key,
+       CASE WHEN c.relkind <> 'm' AND NOT coalesce(i.has_primary_key, false) THEN
+           (SELECT name
+              FROM unnest('{id,row_id,row_key}'::text[]) WITH ORDINALITY u (name, n)
+             WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = name)
+             ORDER BY n
+             LIMIT 1)
+       END AS free_column,
        c.relreplident,
        NOT s.unattended AS autovacuum_enabled,
        s.reltuples,

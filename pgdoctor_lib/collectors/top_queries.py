@@ -6,23 +6,19 @@ reading is for several databases of a server, since the server goes through the 
 
 import json
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.registry import Asked, in_common, query, statement, took_ms
-from pgdoctor_lib.collectors.remedies import CREATE, create, grant, preload, record
+from pgdoctor_lib.collectors.remedies import CREATE, grant, preload, record
 from pgdoctor_lib.config import QueryText
-from pgdoctor_lib.config.dsn import Dsn, Host
-from pgdoctor_lib.deadline import deadline
-from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
-from pgdoctor_lib.postgres.connect import connect
-from pgdoctor_lib.postgres.query import quote_literal
+from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts, Kind
 from pgdoctor_lib.postgres.session import Session
+from pgdoctor_lib.quoting import quote_literal
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Cost
 
@@ -30,8 +26,6 @@ NAME = "top_queries"
 SECTION = "queries"
 EXTENSION = "pg_stat_statements"
 STATEMENT_TIMEOUT_S = 5.0
-SEARCH_S = 5.0  # for all the databases that might have the extension together: they answer soon, or hold up the cycle
-SEARCH_AGAIN_S = 3600.0
 _FORGET = (
     "as a superuser, forget the statements of databases in other encodings: "
     "SELECT pg_stat_statements_reset(0, dbid, 0) FROM (SELECT DISTINCT dbid FROM pg_stat_statements(false)) s "
@@ -67,17 +61,6 @@ _ALL = f"""SELECT (SELECT count(*) FROM r) || ' ' || (
   LEFT JOIN (SELECT dbid, string_agg(DISTINCT queryid::text, ' ') AS queryids,
                     string_agg(queryid::text, ' ') FILTER (WHERE is_new AND NOT is_told) AS postponed
                FROM shown GROUP BY dbid) s USING (dbid)"""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the extension was found (None: nowhere), and until when that is believed (monotonic)."""
-
-    dbname: str | None
-    until: float
-
-
-_places: dict[tuple[tuple[Host, ...], str], _Place] = {}
 
 
 @dataclass(frozen=True)
@@ -211,7 +194,7 @@ def readable(facts: Facts) -> bool:
 def unloaded(facts: Facts) -> TopQueries:
     """That there is nothing to be read at this server, and what mends it."""
     then = "" if EXTENSION in facts.extensions else f", then {CREATE}"
-    return _nothing("pg_stat_statements is not loaded", preload(facts) + then)
+    return nothing("pg_stat_statements is not loaded", preload(facts) + then)
 
 
 def answered(part: Part, facts: Facts, errors: Sequence[CollectorError] = (), cost: Cost | None = None) -> TopQueries:
@@ -231,50 +214,6 @@ def textless(facts: Facts) -> CollectorError:
     return CollectorError(NAME, why, _FORGET)
 
 
-def candidates(session: Session) -> list[str]:
-    """The names of the server's databases that may have the extension."""
-    with session.transaction(STATEMENT_TIMEOUT_S):
-        rows = session.query(query(f"{NAME}.elsewhere").sql(session.facts.has))
-    return [row[0] for row in rows if len(row) == 1 and row[0]]
-
-
-def elsewhere(databases: list[str], dsn: Dsn, read: Callable[[Session], TopQueries], facts: Facts) -> TopQueries:
-    """What `read` finds in another database of the server: the first that has the extension and lets us in.
-
-    `facts`: of the database that lacks it.
-
-    Where it was found, or that it was not, is remembered for an hour: no cycle in between searches.
-    """
-    key, now = (dsn.hosts, dsn.dbname), time.monotonic()
-    place = _places.get(key)
-    if place and now < place.until:
-        databases = [each for each in databases if each == place.dbname]
-    else:
-        place = None
-    try:
-        with deadline(SEARCH_S, "the search for pg_stat_statements"):
-            for dbname in databases:
-                if found := _from(dsn, dbname, read):
-                    _places[key] = place or _Place(dbname, now + SEARCH_AGAIN_S)
-                    return found
-    except DeadlineExceeded as error:
-        _places[key] = _Place(None, now + SEARCH_AGAIN_S)
-        return _nothing(error.message, create(facts))
-    if place is None:
-        _places[key] = _Place(None, now + SEARCH_AGAIN_S)
-    elif place.dbname:
-        _places.pop(key, None)  # it has gone from there: the next cycle searches
-    return _nothing("pg_stat_statements is loaded, but an extension of no database that can be read", create(facts))
-
-
-def _from(dsn: Dsn, dbname: str, read: Callable[[Session], TopQueries]) -> TopQueries | None:
-    try:
-        with connect(dsn, dbname=dbname, connect_timeout_s=1, total_s=SEARCH_S) as session:
-            return read(session) if readable(session.facts) else None
-    except DatabaseError:
-        return None  # a database that does not let us in is no database to read it from
-
-
 def _total(text: str) -> tuple[int, bool] | None:
     """How many statements are hidden, and whether any is recorded; None where the text does not tell."""
     try:
@@ -285,5 +224,6 @@ def _total(text: str) -> tuple[int, bool] | None:
     return (hidden, bool(recording)) if isinstance(hidden, int) and 0 <= hidden < 2**63 else None
 
 
-def _nothing(error: str, hint: str) -> TopQueries:
+def nothing(error: str, hint: str) -> TopQueries:
+    """That there are none, why, and what mends it."""
     return TopQueries(None, (CollectorError(NAME, error, hint),))

@@ -16,7 +16,7 @@ WITH given AS MATERIALIZED (
     SELECT s.dbid,
            s.queryid,
            min(left(s.query, 10000) COLLATE "C") AS query,
-           bool_and(s.query ~ '^(SELECT /[*] |EXPLAIN /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
+           bool_and(s.query ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.config.values import Discover
+from pgdoctor_lib.config.notify import Channel
+from pgdoctor_lib.config.rules import Mute, Thresholds
+from pgdoctor_lib.config.values import LEARNT, Discover, Lines
 from pgdoctor_lib.secret import Secret
 
 QueryText = Literal["full", "masked", "none"]
@@ -72,7 +74,8 @@ class Config:
     """All that the agent needs. `databases` holds the enabled ones only, in the file's order.
 
     `source`: the file's path as it is shown to the user, or None in single-database mode. `budget`: what the agent may
-    take of a server's time, as a fraction of it; `concurrency`: cycles at once at one server.
+    take of a server's time, as a fraction of it; `concurrency`: cycles at once at one server;
+    `recorder`: None where it is off.
     """
 
     mode: Literal["single", "multi"]
@@ -85,5 +88,9 @@ class Config:
     ha: bool = False
     budget: float = 0.01
     concurrency: int = 10
+    recorder: Lines | None = LEARNT
     log: Log = Log()
+    mutes: tuple[Mute, ...] = ()
+    thresholds: tuple[Thresholds, ...] = ()
+    notify: tuple[Channel, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -6,8 +6,11 @@ from typing import Any
 
 from pgdoctor_lib.config.dsn import Command, Dsn
 from pgdoctor_lib.config.load import warnings
+from pgdoctor_lib.config.notify import Channel
+from pgdoctor_lib.config.notify import as_given as channel_as_given
+from pgdoctor_lib.config.rules import Mute, Thresholds, as_given
 from pgdoctor_lib.config.settings import Setting, Settings
-from pgdoctor_lib.config.values import Discover
+from pgdoctor_lib.config.values import Discover, Lines
 from pgdoctor_lib.secret import MASK, Secret, printable
 
 _COLUMN = 58
@@ -49,10 +52,18 @@ def _shown(value: Any) -> Any:
         return str(value)
     if isinstance(value, Command):
         return [value[0], *([MASK] if len(value) > 1 else [])]
-    if isinstance(value, Discover):
-        return {"include": value.include, "exclude": value.exclude} if value != Discover() else True
+    if isinstance(value, Discover | Lines):
+        return {key: each for key, each in vars(value).items() if each is not None} if value != type(value)() else True
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and value.startswith(("http://", "https://")) and "?" in value:
         return f"{value.partition('?')[0]}?{MASK}"
+    if isinstance(value, tuple):
+        value = [_entry(each) for each in value]
     return value
+
+
+def _entry(value: Any) -> Any:
+    if isinstance(value, Channel):
+        return channel_as_given(value)
+    return as_given(value) if isinstance(value, Mute | Thresholds) else value

@@ -38,7 +38,11 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, *, ne
         ha=settings.agent["ha"].value,
         budget=settings.agent["budget"].value / 100,
         concurrency=settings.agent["concurrency"].value,
+        recorder=settings.agent["recorder"].value or None,
         log=Log(int(settings.agent["log.max_size"].value), settings.agent["log.keep"].value),
+        mutes=settings.agent["mute"].value or (),
+        thresholds=settings.agent["thresholds"].value or (),
+        notify=settings.agent["notify"].value or (),
         warnings=tuple(warnings(settings)),
     )
 
@@ -109,6 +113,9 @@ def warnings(settings: Settings) -> Iterator[str]:
     if settings.agent["insecure_skip_verify"].value:
         origin = settings.agent["insecure_skip_verify"].origin
         yield f"{origin}: insecure_skip_verify: anybody between here and the endpoint can read the token; use ca_file"
+    for channel in settings.agent["notify"].value or ():
+        if channel.url and channel.url.reveal().startswith("http:") and not is_loopback(channel.url.reveal()):
+            yield f"{settings.agent['notify'].origin}: notify: {channel.name}: http:// is sent in the clear; use https://"
     if settings.agent["ha"].value:
         yield from _warn_of_own_servers(settings)
 
@@ -249,4 +256,6 @@ def _spool(settings: Settings) -> Spool:
 def _holds_secrets(settings: Settings) -> bool:
     token = settings.agent["token"]
     dsns = [database["dsn"] for database in settings.databases]
-    return (token.is_literal and token.value is not None) or any(dsn.is_literal and dsn.value.secrets for dsn in dsns)
+    if any(setting.is_literal and setting.value is not None for setting in (token, settings.agent["notify"])):
+        return True
+    return any(dsn.is_literal and dsn.value.secrets for dsn in dsns)

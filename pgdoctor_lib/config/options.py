@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 
-from pgdoctor_lib.config import values
+from pgdoctor_lib.config import notify, rules, values
 from pgdoctor_lib.config.values import Kind
 
 
@@ -93,6 +93,21 @@ OPTIONS = (
            text="What the agent may take of a server's time; beyond it, it asks less often by itself."),
     Option("concurrency", values.whole(1, 64), default="10",
            text="How many of one server's databases are collected from at the same time, at most."),
+    Option("recorder", values.RECORDER, default="true",
+           text="Record each second, for up to a minute, what sessions do while more of them wait for a lock, or work, "
+                "than is usual at that server; or than you say: {waiters: 10, active: 50}."),
+    Option("mute", rules.MUTE,
+           example="[{check: index-unused, database: reports*, until: 2027-01-31, reason: yearly job}]",
+           text="Findings that are not told: by check, key (check:object), database (a pattern) or tag, each with an "
+                "end and a reason, if you like."),
+    Option("thresholds", rules.THRESHOLDS,
+           example="[{check: long-transaction, warning_s: 4h, tag: batch}]",
+           text="Numbers that a check goes by in place of its own (pgdoctor explain lists them), of all databases, or "
+                "of those that fit a pattern or have a tag; the last that fits counts."),
+    Option("notify", notify.NOTIFY,
+           example='[{webhook: "https://alerts.example.com/pgdoctor", severity: critical}]',
+           text="Who is told when a finding opens, is still there, or is gone: by webhook, slack, pagerduty or "
+                "command; docs/notify.md has it all."),
     Option("cycle_timeout", values.duration(1, 3600), default="60",
            text="What one cycle may take to collect from a database."),
     Option("shutdown_timeout", values.duration(0, 3600), default="30",

@@ -13,7 +13,7 @@ from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.expand import expand, has_reference
 from pgdoctor_lib.config.options import Option, Scope, did_you_mean, options
 from pgdoctor_lib.config.tree import Items, Leaf, Node, Pairs, shown_key
-from pgdoctor_lib.config.values import Around
+from pgdoctor_lib.config.values import Around, InEntry
 from pgdoctor_lib.errors import ConfigError
 from pgdoctor_lib.secret import remember
 
@@ -103,11 +103,13 @@ class _Reader:
     def _setting(self, option: Option, node: Node, path: str) -> Setting:
         try:
             value = parse(option, _plain(node, option.kind.is_string, self.around.environ), self.around)
+        except InEntry as error:
+            raise self._error(_line_of(node, error.at), path + error.path, str(error)) from None
         except ValueError as error:
             raise self._error(node.line, path, str(error)) from None
         except ConfigError as error:
             raise self._error(node.line, path, error.message, error.hint) from None
-        return Setting(value, f"{self.file}:{node.line}", isinstance(node, Leaf) and not has_reference(node.text))
+        return Setting(value, f"{self.file}:{node.line}", _is_literal(node))
 
     def _error(self, line: int, path: str, what: str, hint: str = "") -> ConfigError:
         where = f"{self.file}:{line}: {path}" if path else f"{self.file}:{line}"
@@ -181,6 +183,24 @@ def _variable(option: Option, around: Around) -> Setting:
         raise ConfigError(f"{option.env}: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{option.env}: {error.message}", hint=error.hint) from None
+
+
+def _is_literal(node: Node) -> bool:
+    """Whether nothing in it comes from the environment."""
+    if isinstance(node, Leaf):
+        return not has_reference(node.text)
+    return all(map(_is_literal, node.items if isinstance(node, Items) else node.pairs.values()))
+
+
+def _line_of(node: Node, at: tuple[int | str, ...]) -> int:
+    """Where in the file that entry of it is; the last one on the way that is there."""
+    for step in at:
+        within: Any = node.items if isinstance(node, Items) else node.pairs if isinstance(node, Pairs) else {}
+        try:
+            node = within[step]
+        except (KeyError, IndexError):
+            break
+    return node.line
 
 
 def _plain(

@@ -44,6 +44,17 @@ class Discover:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """How many sessions that wait for a lock, and that are at work, are a crowd; None: more than is usual."""
+
+    waiters: int | None = None
+    active: int | None = None
+
+
+LEARNT = Lines()
+
+
+@dataclass(frozen=True)
 class Kind:
     """`text` completes "must be …"; `is_string` where YAML must not read a number or a boolean.
 
@@ -63,6 +74,16 @@ class Kind:
         if parsed is None:
             raise ValueError(f"must be {self.text}")
         return parsed
+
+
+class InEntry(ValueError):
+    """Something within a list or mapping must be otherwise. `at`: the way there; `shown`: its last key, for people."""
+
+    def __init__(self, at: tuple[int | str, ...], what: str, shown: str = "") -> None:
+        super().__init__(what)
+        self.at = at
+        steps = (*at[:-1], shown) if shown else at
+        self.path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
 def duration(low: float, high: float) -> Kind:
@@ -242,6 +263,16 @@ def _discover(value: object, _: Around) -> Discover | bool | None:
     return Discover(**{key: given for key, given in lists.items() if given}) if all(lists.values()) else None
 
 
+def _recorder(value: object, _: Around) -> Lines | bool | None:
+    if isinstance(value, str):
+        flag = {"true": True, "false": False}.get(value.lower())
+        return LEARNT if flag else flag
+    if not isinstance(value, dict) or not value or value.keys() - {"waiters", "active"}:
+        return None
+    lines = {key: _whole(given, 1, 100_000) if isinstance(given, str) else None for key, given in value.items()}
+    return None if None in lines.values() else Lines(**lines)
+
+
 @lru_cache(8)
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(translate, patterns)))
@@ -282,6 +313,12 @@ COMMAND = Kind("a command: a list of strings, or one string", _command, takes_tr
 DISCOVER = Kind(
     "true, false, or a mapping with include and exclude, each a list of patterns",
     _discover,
+    is_string=False,
+    takes_trees=True,
+)
+RECORDER = Kind(
+    "true, false, or a mapping with waiters and active, each a whole number from 1 to 100000",
+    _recorder,
     is_string=False,
     takes_trees=True,
 )

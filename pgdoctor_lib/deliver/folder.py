@@ -91,9 +91,16 @@ class Folder:
             return False
         return True
 
-    def move(self, name: str, to: "Folder") -> None:
-        """Move a file, a link or whatever the name stands for, without opening it."""
-        os.rename(name, name, src_dir_fd=self._descriptor, dst_dir_fd=to._descriptor)
+    def move(self, name: str, to: "Folder", new_name: str | None = None) -> None:
+        """Move a file, a link or whatever the name stands for, without opening it, over one that is there."""
+        os.rename(name, new_name or name, src_dir_fd=self._descriptor, dst_dir_fd=to._descriptor)
+
+    def times(self) -> Iterator[tuple[str, float]]:
+        """Name and time of the last change (epoch seconds) of everything in the folder, unordered."""
+        with os.scandir(self._descriptor) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False).st_mtime
 
     def files(self) -> Iterator[tuple[str, int, bool]]:
         """Name, size, and whether it is a regular file of ours: everything in the folder, unordered."""

@@ -15,6 +15,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from pgdoctor_lib.clock import SYSTEM, Clock
 from pgdoctor_lib.deliver.folder import Folder
+from pgdoctor_lib.deliver.last import Last
 from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES, Parcel, unpack
 from pgdoctor_lib.deliver.rejected import Rejected
 from pgdoctor_lib.errors import SpoolError
@@ -64,7 +65,7 @@ class Spool:
         self.set_aside = 0
         """Files moved to rejected/ so far because they hold no parcel."""
         self._opening = threading.Lock()
-        self._folder, self._rejected = self._open()
+        self._folder, self._rejected, self._last = self._open()
 
     @property
     def count(self) -> int:
@@ -134,9 +135,9 @@ class Spool:
         return None
 
     def forget(self, parcel: Parcel) -> None:
-        """It was delivered: remove it. One that was never kept is nothing to remove."""
+        """It was delivered: it waits no more (see last.py). One that was never kept is nothing to remove."""
         if self._unclaim(parcel):
-            self._offload(self._folder.remove, parcel.snapshot_id + _ENDING)
+            self._offload(self._last.take, parcel.snapshot_id + _ENDING, parcel.snapshot_id, parcel.name)
 
     def release(self, parcel: Parcel) -> None:
         """It was not delivered: let it wait, at its place in the order."""
@@ -149,18 +150,19 @@ class Spool:
 
     def close(self) -> None:
         """Let another process have the folder."""
+        self._last.close()
         self._rejected.close()
         self._folder.close()
 
-    def _open(self) -> tuple[Folder, Rejected]:
+    def _open(self) -> tuple[Folder, Rejected, Last]:
         opened = self._offload(_open, self._path, self._max_bytes // _REJECTED_SHARE)
         if isinstance(opened, OSError):
             raise SpoolError(f"spool {one_line(self._path)}: {_words(opened)}")
-        folder, rejected, found, alien = opened
+        folder, rejected, last, found, alien = opened
         self._waiting = sorted(entry for entry in found if entry[0] not in self._claimed)
         self._bytes = sum(size for _, size in self._waiting) + sum(self._claimed.values())
         self.set_aside += alien
-        return folder, rejected
+        return folder, rejected, last
 
     def _reserve(self) -> OSError | None:
         """Room for what is claimed, within the bound; nothing is dropped where that cannot be."""
@@ -188,7 +190,7 @@ class Spool:
         """Make the folder again; once, whoever else found out that it is `gone`."""
         with self._opening:
             if self._folder is gone:
-                self._folder, self._rejected = self._open()
+                self._folder, self._rejected, self._last = self._open()
 
     def _free(self, wanted: int) -> None:
         """Drop the oldest until `wanted` bytes of the disk are given back, or nothing is left to drop."""
@@ -225,8 +227,8 @@ class Spool:
 # without their traceback, whose frames hold the folder and the parcel.
 
 
-def _open(path: str, max_rejected_bytes: int) -> tuple[Folder, Rejected, list[tuple[str, int]], int] | OSError:
-    """The folder, rejected/, ids and sizes of what waits, and how many files were set aside."""
+def _open(path: str, max_rejected_bytes: int) -> tuple[Folder, Rejected, Last, list[tuple[str, int]], int] | OSError:
+    """The folder, rejected/, last/, ids and sizes of what waits, and how many files were set aside."""
     try:
         folder = Folder(path)
     except OSError as error:
@@ -235,7 +237,9 @@ def _open(path: str, max_rejected_bytes: int) -> tuple[Folder, Rejected, list[tu
         if not folder.lock():
             raise BlockingIOError("another pgdoctor uses it")
         rejected = Rejected(folder, max_rejected_bytes)
-        return folder, rejected, *_sweep(folder, rejected)
+        last = Last(folder)
+        last.forget_old()
+        return folder, rejected, last, *_sweep(folder, rejected)
     except OSError as error:
         folder.close()
         return error.with_traceback(None)

@@ -1,4 +1,6 @@
-"""A throw-away PostgreSQL cluster: its own folder, its own port, passwords for everyone.
+"""A throw-away PostgreSQL cluster and a standby of it: their own folder, their own ports, passwords for everyone.
+
+The standby is a copy of what initdb made, taken before the first start: it gets all that comes after by streaming.
 
 PostgreSQL does not run as root; for root it runs as `postgres`, where that user exists, else as
 `nobody`, and programs that this user cannot reach (a virtual environment below /root) are copied.
@@ -18,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from pgdoctor_lib.demo.parts import Ends, Part, Stage
-from pgdoctor_lib.demo.servers import HINT, Server
+from pgdoctor_lib.demo.servers import HINT, Server, has_library
 from pgdoctor_lib.errors import PGDoctorError
 from pgdoctor_lib.secret import Secret
 
 ADMIN = "postgres"
 ATTEMPTS = 5
+SLOT = "standby"  # the workload makes it: from then on the primary keeps what the standby lacks
 FAST_THEN_IMMEDIATE: Ends = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 5.0))
 SETTINGS = """
 # the demo's: small, and quick rather than safe
@@ -44,40 +47,72 @@ track_io_timing = on
 """
 
 
+OF_STANDBY = """
+primary_conninfo = 'host=127.0.0.1 port={port} user={admin} application_name=standby'
+primary_slot_name = '{slot}'
+wal_retrieve_retry_interval = 500ms
+max_connections = 100  # initdb's own, on which it insists
+"""
+
+
 @dataclass(frozen=True)
 class Cluster:
-    """A running server: where, and its administrator's password."""
+    """A running server: where, its administrator's password, and the port of its standby; 0: it has none."""
 
     port: int
     socket: Path
     password: Secret
+    standby: int
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What it takes to start a server of `data`."""
+
+    stage: Stage
+    program: Path
+    user: Mapping[str, Any]
+    password: Secret
+
+    def serve(self, name: str, data: Path) -> int:
+        """Start it: its port. That is free when it is chosen; when another program was quicker, the next one is tried.
+
+        The standby knows the password from its environment.
+        """
+        for attempt in range(ATTEMPTS):
+            port = free_port()
+            part = self.stage.start(
+                name,
+                [self.program / "postgres", "-D", data, "-p", str(port)],
+                env={**environment(), "PGPASSWORD": self.password.reveal()},
+                log=self.stage.own / f"{data.name}-{attempt}.log",
+                ends=FAST_THEN_IMMEDIATE,
+                user=self.user,
+            )
+            if self.stage.wait_for(partial(_state, part, data), 60, f"{name}'s start", watch=False):
+                return port
+            self.stage.forget(part)
+            if "could not bind" not in part.text():
+                raise PGDoctorError(f"demo: {name} did not start: {part.last_words()}")
+        raise PGDoctorError(f"demo: {name} found no free port in {ATTEMPTS} attempts")
 
 
 def start(stage: Stage, server: Server) -> Cluster:
-    """initdb and start. The port is free when it is chosen; when another program was quicker, the next one is tried."""
+    """initdb and start, and then a standby, where the server's programs can make one."""
     user = _user()
     base = stage.make("postgres")
     if user:
         os.chown(base, user["user"], user["group"])
-    program = _reachable(stage, server, user)
-    password = Secret(secrets.token_urlsafe(18))
-    data, sockets = _initdb(stage, program, base, password, user)
-    for attempt in range(ATTEMPTS):
-        port = free_port()
-        part = stage.start(
-            "PostgreSQL",
-            [program / "postgres", "-D", data, "-p", str(port)],
-            env=environment(),
-            log=stage.own / f"postgres-{attempt}.log",
-            ends=FAST_THEN_IMMEDIATE,
-            user=user,
-        )
-        if stage.wait_for(partial(_state, part, data), 60, "PostgreSQL's start", watch=False):
-            return Cluster(port, sockets, password)
-        stage.forget(part)
-        if "could not bind" not in part.text():
-            raise PGDoctorError(f"demo: PostgreSQL did not start: {part.last_words()}")
-    raise PGDoctorError(f"demo: PostgreSQL found no free port in {ATTEMPTS} attempts")
+    place = _Place(stage, _reachable(stage, server, user), user, Secret(secrets.token_urlsafe(18)))
+    data, sockets = _initdb(place, base)
+    copy = _copied(data, user) if has_library(place.program, "libpqwalreceiver") else None
+    port = place.serve("PostgreSQL", data)
+    standby = 0
+    if copy:
+        with (copy / "postgresql.conf").open("a") as settings:
+            settings.write(OF_STANDBY.format(port=port, admin=ADMIN, slot=SLOT))
+        standby = place.serve("the standby", copy)
+    return Cluster(port, sockets, place.password, standby)
 
 
 def free_port() -> int:
@@ -93,17 +128,18 @@ def environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
-def _initdb(stage: Stage, program: Path, base: Path, password: Secret, user: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Make the cluster: its data folder and its socket's."""
+def _initdb(place: _Place, base: Path) -> tuple[Path, Path]:
+    """Make the cluster: its data folder and its sockets'."""
+    stage, user = place.stage, place.user
     data, sockets, secret = base / "data", base / "socket", base / "password"
     sockets.mkdir(mode=0o700)
     secret.touch(mode=0o600)
-    secret.write_text(password.reveal() + "\n")
+    secret.write_text(place.password.reveal() + "\n")
     for path in (sockets, secret):
         if user:
             os.chown(path, user["user"], user["group"])
     options = ["-U", ADMIN, "-E", "UTF8", "--locale=C", "--no-sync", "-A", "scram-sha-256", f"--pwfile={secret}"]
-    argv = [program / "initdb", "-D", data, *options]
+    argv = [place.program / "initdb", "-D", data, *options]
     part = stage.start("initdb", argv, env=environment(), log=stage.own / "initdb.log", user=user)
     status = stage.finish(part, 120)
     secret.unlink()
@@ -112,6 +148,17 @@ def _initdb(stage: Stage, program: Path, base: Path, password: Secret, user: Map
     with (data / "postgresql.conf").open("a") as settings:
         settings.write(SETTINGS.format(socket=sockets))
     return data, sockets
+
+
+def _copied(data: Path, user: Mapping[str, Any]) -> Path:
+    """A standby's folder."""
+    copy = data.with_name("standby")
+    shutil.copytree(data, copy)
+    (copy / "standby.signal").touch(mode=0o600)
+    if user:
+        for path in (copy, *copy.rglob("*")):
+            os.chown(path, user["user"], user["group"])
+    return copy
 
 
 def _state(part: Part, data: Path) -> bool | None:

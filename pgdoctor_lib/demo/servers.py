@@ -53,7 +53,7 @@ def find() -> Server:
         server = Server(folder, version, wheel)
         if server.major < OLDEST:
             rejected.append(f"{folder} is PostgreSQL {version}")
-        elif not has_pg_stat_statements(folder):
+        elif not has_library(folder, "pg_stat_statements"):
             rejected.append(f"{folder} has no pg_stat_statements")
         else:
             return server
@@ -61,17 +61,17 @@ def find() -> Server:
     raise PGDoctorError("demo: no usable PostgreSQL server programs", detail=found, hint=HINT)
 
 
-def has_pg_stat_statements(folder: Path) -> bool:
-    """True when the extension's library lies where the server in this folder looks for it."""
+def has_library(folder: Path, name: str) -> bool:
+    """True when a library, of an extension say, lies where the server in this folder looks for it."""
     libraries = [folder / relative for relative in LIBRARY_FOLDERS]
     told = _output(folder / "pg_config", "--pkglibdir")
     if told:
         libraries.insert(0, Path(told))
-    return any(_library(library) for library in libraries)
+    return any(_library(library, name) for library in libraries)
 
 
-def _library(folder: Path) -> bool:
-    return any(os.path.isfile(folder / f"pg_stat_statements.{ending}") for ending in ("so", "dylib"))
+def _library(folder: Path, name: str) -> bool:
+    return any(os.path.isfile(folder / f"{name}.{ending}") for ending in ("so", "dylib"))
 
 
 def _candidates() -> Iterator[tuple[Path, Path | None]]:

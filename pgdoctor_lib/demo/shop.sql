@@ -49,7 +49,8 @@ INSERT INTO order_items (order_id, product_id, quantity)
 SELECT order_id, 1 + (order_id * 7 + line * 131) % 1000, 1 + line FROM orders, generate_series(0, 1) AS line;
 INSERT INTO carts (cart_id, customer_id, content)
 SELECT n, n, repeat('item ', 20) FROM generate_series(1, 5000) AS n;
-INSERT INTO events (kind, detail) SELECT 'view', repeat('x', 400) FROM generate_series(1, 5000);
+INSERT INTO events (happened_at, kind, detail)
+SELECT now() - n * interval '2 seconds', 'view', repeat('x', 400) FROM generate_series(1, 60000) AS n;
 
 -- checked once for all rows, which is quicker; the one on product_id has no index
 ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers;
@@ -61,4 +62,6 @@ CREATE INDEX orders_customer_id_idx ON orders (customer_id);
 CREATE INDEX orders_customer_idx ON orders (customer_id);
 CREATE INDEX orders_status_placed_at_idx ON orders (status, placed_at);
 CREATE INDEX carts_seen_at_idx ON carts (seen_at);
+-- version 2 drops it, see workload.py
+CREATE INDEX events_happened_at_idx ON events (happened_at);
 ANALYZE;

@@ -6,6 +6,7 @@ import secrets
 import signal
 import site
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,16 +14,32 @@ import pgdoctor_lib
 from pgdoctor_lib.demo import cluster, servers
 from pgdoctor_lib.demo.cluster import Cluster
 from pgdoctor_lib.demo.parts import Interrupted, Part, Stage, Wishes
+from pgdoctor_lib.errors import PGDoctorError
 from pgdoctor_lib.secret import Secret
 
 PACKAGES = Path(pgdoctor_lib.__file__).parent.parent
 PROGRAM = (sys.executable, PACKAGES / "pgdoctor.py")
 INTERVAL_S = 10
+PLANS_FROM = 16  # EXPLAIN (GENERIC_PLAN)
+DEPLOY_S = 60.0  # after the daemon's start: there is something to compare with by then
 CONFIG = """\
 endpoint: "{endpoint}"
 token: "${{PGDOCTOR_TOKEN}}"
 interval: {interval}
 shutdown_timeout: 5
+# ten seconds are short for a small machine, and nobody else wants this server's time
+budget: 10%
+recorder: {{waiters: 5}}
+explain: {explain}
+# for tables that are small, and minutes in place of days
+thresholds:
+  - {{check: blocking-chain, warning_s: 10s}}
+  - {{check: idle-in-transaction, warning_s: 30s}}
+  - {{check: dead-tuples, least_bytes: 1MiB}}
+  - {{check: seq-scan-large, least_row_count: 10000, least_bytes: 10MiB}}
+  - {{check: slow-query, warning_mean_ms: 250, least_calls_count: 10}}
+  - {{check: index-duplicate, least_bytes: 100KiB}}
+mute: [{{check: durability-off, reason: a throw-away server}}]
 spool:
   path: "{spool}"
 databases:
@@ -32,6 +49,11 @@ databases:
   - name: "analytics"
     dsn: "postgres://pgdoctor:{password}@127.0.0.1:{port}/analytics"
     tags: [demo]
+"""
+OF_STANDBY = """\
+  - name: "shop-standby"
+    dsn: "postgres://pgdoctor:{password}@127.0.0.1:{port}/shop"
+    tags: [demo, standby]
 """
 
 
@@ -57,19 +79,26 @@ def _present(stage: Stage, port: int) -> None:
     _say(f"Open {url} — Ctrl+C ends the demo and removes its files.")
     _say(f"Starting PostgreSQL {server.version} ({server.bin}) and an application that keeps two databases busy...")
     postgres = cluster.start(stage, server)
-    _workload(stage, postgres, monitor)
+    if not postgres.standby:
+        _say("(It lacks libpqwalreceiver: there is no standby, and Replication has little to show.)")
+    if server.major < PLANS_FROM:
+        _say("(It gives no plan for a statement's text: from PostgreSQL 16 on a statement's page shows one.)")
+    workload = _workload(stage, postgres, monitor)
     _say("The daemon takes a snapshot of each every 10 seconds, as a role that may only watch (pg_monitor):\n")
     config = stage.own / "pgdoctor.yaml"
     config.touch(mode=0o600)
-    config.write_text(
-        CONFIG.format(
-            endpoint=f"{url}api/snapshots",
-            interval=INTERVAL_S,
-            spool=stage.own / "spool",
-            password=monitor.reveal(),
-            port=postgres.port,
-        )
+    has_plans = server.major >= PLANS_FROM
+    written = CONFIG.format(
+        endpoint=f"{url}api/snapshots",
+        interval=INTERVAL_S,
+        explain="true" if has_plans else "false",
+        spool=stage.own / "spool",
+        password=monitor.reveal(),
+        port=postgres.port,
     )
+    if postgres.standby:
+        written += OF_STANDBY.format(password=monitor.reveal(), port=postgres.standby)
+    config.write_text(written)
     stage.start(
         "the daemon",
         [*PROGRAM, "daemon", "--config", config],
@@ -77,7 +106,19 @@ def _present(stage: Stage, port: int) -> None:
         log=None,
         ends=((signal.SIGTERM, 10.0),),
     )
+    _deploy(stage, config, env, workload)
     stage.watch()
+
+
+def _deploy(stage: Stage, config: Path, env: dict[str, str], workload: Part) -> None:
+    """After a while `pgdoctor mark v2`, as somebody's deployment would, and then the application's version 2."""
+    due = time.monotonic() + DEPLOY_S
+    stage.wait_for(lambda: time.monotonic() >= due or None, 2 * DEPLOY_S, "waiting for version 2")
+    mark = stage.start("mark", [*PROGRAM, "mark", "v2", "--config", config], env=env, log=stage.own / "mark.log")
+    if stage.finish(mark, 60):
+        raise PGDoctorError(f"demo: the mark was not set: {mark.last_words()}")
+    workload.process.send_signal(signal.SIGUSR1)
+    _say("\npgdoctor mark v2: the application's version 2 is there. Compare shows what got slower.\n")
 
 
 def _receiver(stage: Stage, port: int, env: dict[str, str]) -> str:
@@ -92,7 +133,7 @@ def _address(part: Part) -> str | None:
     return found[1] if found else None
 
 
-def _workload(stage: Stage, postgres: Cluster, monitor: Secret) -> None:
+def _workload(stage: Stage, postgres: Cluster, monitor: Secret) -> Part:
     """Start the application, and wait until its databases stand."""
     env = {
         **cluster.environment(),
@@ -100,9 +141,17 @@ def _workload(stage: Stage, postgres: Cluster, monitor: Secret) -> None:
         "PGPASSWORD": postgres.password.reveal(),
         "PGDOCTOR_DEMO_PASSWORD": monitor.reveal(),
     }
-    argv = [sys.executable, "-m", "pgdoctor_lib.demo.workload", postgres.socket, str(postgres.port)]
+    argv = [
+        sys.executable,
+        "-m",
+        "pgdoctor_lib.demo.workload",
+        postgres.socket,
+        str(postgres.port),
+        str(postgres.standby),
+    ]
     part = stage.start("the workload", argv, env=env, log=stage.own / "workload.log")
     stage.wait_for(lambda: part.text().startswith("ready\n") or None, 120, "making the databases")
+    return part
 
 
 def _environment(stage: Stage) -> dict[str, str]:

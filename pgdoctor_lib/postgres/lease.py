@@ -18,7 +18,8 @@ from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.connect import IsConsole, connect
 from pgdoctor_lib.postgres.session import Session
 
-_NEXT_TRANSACTION = "COMMIT; BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; "
+_COMMIT = "COMMIT /* pgdoctor:lease */ WORK; "
+_NEXT_TRANSACTION = f"{_COMMIT}BEGIN /* pgdoctor:lease */ ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE; "
 _TIMER_SINCE = "pg >= 14"  # idle_session_timeout
 
 
@@ -78,7 +79,7 @@ class Lease:
             self._expect_own(pid)
             self._session.query(_settings(self._lasts_s, is_timed=self._is_timed))
             if not self._is_timed:
-                self._session.query(_NEXT_TRANSACTION.removeprefix("COMMIT; "))
+                self._session.query(_NEXT_TRANSACTION.removeprefix(_COMMIT))
         return self
 
     def _ask(self, what: str, limit_s: float) -> bool:

@@ -6,14 +6,13 @@ once at a time. Neither its output nor what it says on standard error is ever sh
 
 import os
 import select
-import signal
 import stat
 import subprocess
 import threading
 import time
-from contextlib import suppress
 from dataclasses import replace
 
+from pgdoctor_lib import programs
 from pgdoctor_lib.config.dsn import Command, Dsn, PasswordSource
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.secret import Secret, forget_passing, one_line
@@ -109,18 +108,9 @@ def _content(path: str, what: str) -> bytes:
 def _output(command: Command, what: str) -> bytes:
     """What it printed, once it has ended well. It has nothing of ours: no standard input, no descriptor, no folder."""
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-            close_fds=True,
-        )
-    except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "cannot be run"
-        raise DatabaseError(f"{what}: {reason}") from None
+        process = programs.start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    except programs.CannotRun as why:
+        raise DatabaseError(f"{what}: {why}") from None
     until = time.monotonic() + COMMAND_S
     assert process.stdout
     with process.stdout:
@@ -128,13 +118,13 @@ def _output(command: Command, what: str) -> bytes:
             data = _read(process.stdout.fileno(), until, what)
             code = process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            _end(process)
+            programs.end(process)
             raise _late(what) from None
         except BaseException:
-            _end(process)
+            programs.end(process)
             raise
     if code:
-        raise DatabaseError(f"{what}: killed by signal {-code}" if code < 0 else f"{what}: exit status {code}")
+        raise DatabaseError(f"{what}: {programs.how_it_ended(code)}")
     return data
 
 
@@ -157,11 +147,3 @@ def _read(descriptor: int, until: float, what: str) -> bytes:
 
 def _late(what: str) -> DatabaseError:
     return DatabaseError(f"{what}: no password within {COMMAND_S:g} s")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """It, and all that it started and left in its process group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):  # in the kernel, which lets go of it some time
-        process.wait(1)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from pgdoctor_lib.quoting import quote_identifier, quote_literal
+
 KEYS = ("source", "scope", "rows", "needs")
 MORE_KEYS = ("when", "role", "cadence", "counters", "about", "variables")
 _META = re.compile(r"--\s*([a-z]+):\s+(.+)")
@@ -55,17 +57,6 @@ def load(path: Path) -> Query:
         raise ValueError(f"{path.name}: metadata is {', '.join(meta) or 'missing'}, and should be {', '.join(KEYS)}")
     lines = (_line(line, f"{path.name}:{number}") for number, line in enumerate(text, 1))
     return Query(path.name.removesuffix(".sql"), meta, tuple(filter(None, lines)))
-
-
-def quote_identifier(name: str) -> str:
-    """`name` as an SQL identifier, always in quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_literal(value: str) -> str:
-    """`value` as an SQL literal that reads the same whatever standard_conforming_strings is."""
-    escaped = value.replace("'", "''").replace("\\", "\\\\")
-    return f" E'{escaped}'" if "\\" in value else f"'{escaped}'"
 
 
 def _line(text: str, where: str) -> tuple[str, str] | None:

@@ -7,12 +7,13 @@ import os
 import re
 
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.postgres.query import quote_identifier
+from pgdoctor_lib.quoting import quote_identifier
 from pgdoctor_lib.secret import one_line
 
 _TAKEN = "all connections that this role may use are taken"
 _RAISE = "raise max_connections (a restart), or have idle sessions end"
 _RESERVE = "ALTER SYSTEM SET reserved_connections = 3; and restart the server"
+_FULL = 6  # the first of these: all connections are taken
 # The words as they begin or end, and what to do: {role} and {database} are written as SQL wants them.
 _REMEDIES = (
     (r"remaining connection slots are reserved for roles with privileges of the .pg_use_reserved_connections. role",
@@ -28,6 +29,11 @@ _REMEDIES = (
     (r"role .* is not permitted to log in$", "ALTER ROLE {role} LOGIN;"),
     (r"not allowed$", "name the user in stats_users in pgbouncer.ini, and RELOAD"),  # PgBouncer's console
 )  # fmt: skip
+
+
+def is_full(message: str) -> bool:
+    """Whether there is no connection left, for this role or this database at least."""
+    return any(re.match(pattern, message) for pattern, _ in _REMEDIES[:_FULL])
 
 
 def remedy(message: str, dsn: Dsn) -> str:

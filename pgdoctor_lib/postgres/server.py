@@ -2,12 +2,12 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pgdoctor_lib.errors import UnsupportedServer
 
 OLDEST = 120000
-FACTS_COLUMNS = 13
+FACTS_COLUMNS = 17
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<)\s*([0-9.]+)\s*")
 
 # The role (or, of Aurora, the function) that only this service's servers have. The first that is there counts.
@@ -34,6 +34,11 @@ FACTS_SQL = f"""SELECT /* pgdoctor:facts */
                  to_regproc('pg_catalog.aurora_version')),
        (SELECT oid FROM pg_database WHERE datname = current_database()),
        date_part('epoch', pg_postmaster_start_time()),
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+         - coalesce(nullif(current_setting('reserved_connections', true), '')::int, 0),
+       (SELECT sum(numbackends)::int FROM pg_stat_database),
+       r.rolconnlimit,
+       (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
        (SELECT json_object_agg(extname, json_build_array(extversion, nspname))
           FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace)::text
   FROM pg_roles r WHERE rolname = current_user"""
@@ -69,11 +74,22 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class Connections:
+    """`usable` by ordinary roles, `taken` by anybody; `of_role`, `of_database`: their limits, −1 for none."""
+
+    usable: int = 0
+    taken: int = 0
+    of_role: int = -1
+    of_database: int = -1
+
+
+@dataclass(frozen=True)
 class Facts:
     """One server and database as the connected role sees them. `version_num`: 150018 for 15.18.
 
     `provider`: the managed service that runs the server, such as "Amazon RDS"; "" where nothing tells of one. `db_oid`:
-    of the database; `started`: of the server, epoch seconds as it tells them.
+    of the database; `started`: of the server, epoch seconds as it tells them; `connections`: what the server has, as it
+    was when the connection began.
     """
 
     version_num: int
@@ -89,6 +105,7 @@ class Facts:
     provider: str = ""
     db_oid: int = 0
     started: str = ""
+    connections: Connections = field(default=Connections(), compare=False)
 
     @property
     def major(self) -> int:
@@ -109,7 +126,7 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
     """`Facts` from the one row of `FACTS_SQL`."""
     texts = [value or "" for value in row]
     number, version, encoding, recovery, db_name, role, monitor, loaded, *texts = texts
-    superuser, signs, oid, started, extensions = texts
+    superuser, signs, oid, started, *connections, extensions = texts
     return Facts(
         version_num=int(number),
         version=f"PostgreSQL {version}",
@@ -124,6 +141,7 @@ def parse_facts(row: tuple[str | None, ...]) -> Facts:
         provider=next((name for sign, name in _SIGNS.items() if sign in signs.split()), ""),
         db_oid=int(oid),
         started=started,
+        connections=Connections(*(int(each or 0) for each in connections)),
     )
 
 

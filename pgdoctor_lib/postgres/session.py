@@ -27,6 +27,17 @@ _CHECK_CLIENT = (
     " THEN pg_catalog.set_config('client_connection_check_interval', '1000', true) END"
 )
 
+# Whatever a role or a database sets for itself is not for PGDoctor. The level must be said as a transaction begins.
+_BEGIN = "BEGIN /* pgdoctor:session */ ISOLATION LEVEL READ COMMITTED READ ONLY NOT DEFERRABLE"
+_COMMIT = "COMMIT /* pgdoctor:session */ WORK"
+_OWN_SESSION = (  # since which version, name, value
+    (0, "default_transaction_isolation", "read committed"),
+    (0, "default_transaction_deferrable", "off"),
+    (0, "statement_timeout", "0"),  # before 13 the one in force as a message comes holds for all of it
+    (140000, "idle_session_timeout", "0"),
+    (170000, "transaction_timeout", "0"),
+)
+
 # What psycopg2 raises, beside its own, for bytes that make no sense to it.
 SENSELESS = (ValueError, TypeError, LookupError, OverflowError, SystemError)
 _PROTOCOL_VIOLATION = "08P01"
@@ -100,7 +111,7 @@ class Session:
         """What executes it. A plan takes the server's memory: those of yesterday's questions are given up."""
         if sql not in self._prepared:
             if len(self._prepared) >= _MOST_PREPARED:
-                self.query("DEALLOCATE ALL")
+                self.query("DEALLOCATE /* pgdoctor:session */ ALL")
                 self._prepared.clear()
             name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
             self.query(f"{limits}; PREPARE {name} AS {sql}")
@@ -111,20 +122,20 @@ class Session:
     def transaction(self, statement_timeout_s: float = 5.0) -> Iterator[None]:
         """A read-only transaction with session limits that end with it, so that a pooler's next client sees none.
 
-        BEGIN READ ONLY, then every limit as `set_config(…, is_local => true)`: one round trip.
+        BEGIN, then every limit as `set_config(…, is_local => true)`: one round trip.
         """
         self._statement_timeout_s = statement_timeout_s
         try:
-            self._backend_pid = _whole(self.query(f"BEGIN READ ONLY; {self._limits(statement_timeout_s)}"))
+            self._backend_pid = _whole(self.query(f"{_BEGIN}; {self._limits(statement_timeout_s)}"))
             yield
         except BaseException:
             self._backend_pid = 0
             if not self._connection.closed:
                 with contextlib.suppress(DatabaseError):
-                    self.query("ROLLBACK")
+                    self.query("ROLLBACK /* pgdoctor:session */ WORK")
             raise
         self._backend_pid = 0  # before the COMMIT: while we wait for its answer, the backend may serve another
-        self.query("COMMIT")
+        self.query(_COMMIT)
 
     def query(self, sql: str, params: Sequence[object] | None = None) -> list[Row]:
         """All rows of one statement, every value as PostgreSQL's text (None for NULL).
@@ -149,10 +160,19 @@ class Session:
         with self.transaction(min(limit_s, _FACTS_S)):
             self.is_direct = self._backend_pid == self.greeter_pid
             row = self.row(FACTS_SQL, FACTS_COLUMNS)
+            if self.is_direct:
+                self._settle()
         try:
             return parse_facts(row)
         except (*SENSELESS, AttributeError, RecursionError):
             raise senseless() from None
+
+    def _settle(self) -> None:
+        """Between two transactions, too, the session goes by nobody's settings but ours."""
+        version = self._connection.server_version
+        settings = [(name, value) for since, name, value in _OWN_SESSION if version >= since]
+        columns = [f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in settings]
+        self.query(f"SELECT /* pgdoctor:session */ {', '.join(columns)}")
 
     def _limits(self, statement_timeout_s: float, **more: str) -> str:
         """The statement that sets the limits of the transaction under way; its last column is the backend's pid."""
@@ -163,14 +183,18 @@ class Session:
             "lock_timeout": str(LOCK_TIMEOUT_MS),
             "idle_in_transaction_session_timeout": str(timeout_ms + 10_000),
             "jit": "off",
+            "extra_float_digits": "1",
+            "max_parallel_workers_per_gather": "0",
             **more,
         }
+        if self._connection.server_version >= 170000:
+            limits["transaction_timeout"] = "0"
         if self._connection.get_parameter_status("server_encoding") == "SQL_ASCII":
             limits["client_encoding"] = "SQL_ASCII"
         columns = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items()]
         if self._connection.server_version >= 140000:
             columns.append(_CHECK_CLIENT)
-        return f"SELECT /* pgdoctor */ {', '.join(columns)}, pg_catalog.pg_backend_pid()"
+        return f"SELECT /* pgdoctor:session */ {', '.join(columns)}, pg_catalog.pg_backend_pid()"
 
     def _abandon(self) -> None:
         """The wait was cut short: close the connection, and have the server end what it was doing."""

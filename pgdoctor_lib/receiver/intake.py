@@ -5,13 +5,14 @@ shows of it is picked out here, bounded, so that no page ever parses a body.
 """
 
 import json
-import math
 import re
 import zlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import accumulate
 from typing import Any, NoReturn
 
+from pgdoctor_lib.receiver import shapes
+from pgdoctor_lib.receiver.moments import epoch_of
 from pgdoctor_lib.receiver.wire import Rejected
 from pgdoctor_lib.snapshot import SCHEMA_VERSION
 
@@ -20,15 +21,21 @@ MAX_RAW_BYTES = 8 * 1024**2
 # (10,000 tables) has 1 MB and 100,000 values.
 MAX_INFLATED_BYTES = 16 * 1024**2
 _MAX_VALUES = 200_000
+_MAX_DEPTH = 400  # whoever goes through a document does so by calls within calls; a plan 190 nodes deep has that
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS = bytes(set(range(256)) - set(_STEPS))
 _MAX_DIGITS = 400  # what int() takes grows with their square
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-_QUERIES, _ERRORS, _SECTIONS, _FIGURES = 20, 50, 50, 40
-_MAX_INTEGER = 2**62  # SQLite's integers, and a page's patience
+_QUERIES, _ERRORS, _UNREACHABLE, _SECTIONS, _FIGURES = 20, 50, 50, 50, 40
+_LEAST_RATIO = 4
 
 
 @dataclass(frozen=True)
 class Received:
-    """One snapshot, checked. Times in epoch seconds; `summary`: what the page shows of the latest."""
+    """One snapshot, checked. Times in epoch seconds; `summary`: what the page shows of the latest.
+
+    `body`: its JSON as it came, `document` the same parsed, `packed` the same compressed (gzip or zlib).
+    """
 
     snapshot_id: str
     name: str
@@ -43,6 +50,8 @@ class Received:
     errors: int
     summary: dict[str, Any]
     body: bytes = field(repr=False)
+    packed: bytes = field(repr=False)
+    document: dict[str, Any] = field(repr=False)
 
 
 def receive(raw: bytes, encoding: str, key: str | None) -> Received:
@@ -58,22 +67,24 @@ def receive(raw: bytes, encoding: str, key: str | None) -> Received:
     database = document.get("database")
     if not isinstance(database, dict):
         _refuse("database: must be an object")
-    meta, agent = _object(document.get("meta")), _object(document.get("agent"))
-    sections, errors = _object(document.get("sections")), _objects(document.get("errors"))
+    meta, agent = shapes.mapping(document.get("meta")), shapes.mapping(document.get("agent"))
+    sections, errors = shapes.mapping(document.get("sections")), shapes.objects(document.get("errors"))
     return Received(
         snapshot_id=snapshot_id,
         name=_name(database),
         collected_at=_moment(document.get("collected_at")),
         interval_s=_interval(database.get("interval_s")),
         tags=_tags(database.get("tags")),
-        db_name=_text(meta.get("db_name"), 200),
-        db_version=_text(meta.get("db_version"), 200),
-        hostname=_text(agent.get("hostname"), 200),
-        size_bytes=_integer(_object(sections.get("database")).get("size_bytes")),
-        active_sessions=_active(_object(sections.get("activity"))),
-        errors=len(errors),
+        db_name=shapes.text(meta.get("db_name"), 200),
+        db_version=shapes.text(meta.get("db_version"), 200),
+        hostname=shapes.text(agent.get("hostname"), 200),
+        size_bytes=_integer(shapes.mapping(sections.get("database")).get("size_bytes")),
+        active_sessions=_active(shapes.mapping(sections.get("activity"))),
+        errors=sum(error.get("collector") != "budget" for error in errors),  # told, but nothing is missing for long
         summary=_summary(document, sections, errors),
         body=body,
+        packed=_packed(raw, body),
+        document=document,
     )
 
 
@@ -95,22 +106,35 @@ def _inflate(raw: bytes, encoding: str) -> bytes:
     return body
 
 
+def _packed(raw: bytes, body: bytes) -> bytes:
+    """As it came, where that was compressed well."""
+    return raw if len(raw) * _LEAST_RATIO <= len(body) else zlib.compress(body)
+
+
 def _parse(body: bytes) -> object:
-    if _values(body) > _MAX_VALUES:
+    outside = _outside_text(body)
+    if outside is None or outside.count(b",") + outside.count(b"[") + outside.count(b"{") > _MAX_VALUES:
         raise Rejected(413, f"the body holds more than {_MAX_VALUES} values")
+    if _nests_deep(outside):
+        raise Rejected(400, f"the body nests more than {_MAX_DEPTH} deep")
     try:
         return json.loads(body.decode("utf-8"), parse_int=_whole, parse_constant=_no_constant)
     except (ValueError, RecursionError):  # their own text may quote the body
         raise Rejected(400, "the body is not JSON in UTF-8") from None
 
 
-def _values(body: bytes) -> int:
-    """How many values the document has, told from its bytes: commas and brackets that are in no text."""
+def _outside_text(body: bytes) -> bytes | None:
+    """All of the document but its texts. None where it has more of them than it may have values."""
     bare = body.replace(rb"\\", b"").replace(rb"\"", b"")
     if bare.count(b'"') > 4 * _MAX_VALUES:  # no value has more: two around its key, two around its text
-        return _MAX_VALUES + 1
-    outside = b"".join(bare.split(b'"')[::2])
-    return outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        return None
+    return b"".join(bare.split(b'"')[::2])
+
+
+def _nests_deep(outside: bytes) -> bool:
+    """Told from the brackets; whether they match is not asked here."""
+    brackets = outside.translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > _MAX_DEPTH
 
 
 def _whole(digits: str) -> int:
@@ -143,55 +167,59 @@ def _name(database: dict[str, Any]) -> str:
     name = database.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= 500 or not name.strip():
         _refuse("database.name: must be text, 1 to 500 characters")
-    return _text(name, 500)
+    return shapes.text(name, 500)
 
 
 def _moment(value: object) -> float:
     try:
         if not isinstance(value, str) or len(value) > 40:
             raise ValueError
-        moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))
-        if moment.tzinfo is None:
-            raise ValueError
-        return max(0.0, moment.timestamp())
-    except (ValueError, OverflowError):
+        return epoch_of(value)
+    except ValueError:
         _refuse("collected_at: must be a time like 2024-01-15T10:00:00.000Z")
 
 
 def _interval(value: object) -> float:
-    number = _number(value)
+    number = shapes.number(value)
     return 300.0 if number is None else min(max(number, 1.0), 86_400.0)
 
 
 def _tags(value: object) -> list[str] | dict[str, str]:
     if isinstance(value, dict):
-        return {_text(key, 100): _text(word, 100) for key, word in list(value.items())[:50]}
-    return [_text(word, 100) for word in value[:50]] if isinstance(value, list) else []
+        return {shapes.text(key, 100): shapes.text(word, 100) for key, word in list(value.items())[:50]}
+    return [shapes.text(word, 100) for word in value[:50]] if isinstance(value, list) else []
 
 
 def _active(activity: dict[str, Any]) -> int | None:
-    total = _object(activity.get("total"))
+    total = shapes.mapping(activity.get("total"))
     if "by_state" not in total:
         return None
-    return _integer(_object(total["by_state"]).get("active", 0))
+    return _integer(shapes.mapping(total["by_state"]).get("active", 0))
 
 
 def _summary(document: dict[str, Any], sections: dict[str, Any], errors: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "has_pg_stat_statements": document.get("has_pg_stat_statements") is not False,
-        "top_queries": [_query(query) for query in _objects(document.get("top_queries"))[:_QUERIES]],
+        "top_queries": [_query(query) for query in shapes.objects(document.get("top_queries"))[:_QUERIES]],
         "errors": [
-            {"collector": _text(error.get("collector"), 100), "error": _text(error.get("error"), 1000),
-             "hint": _text(error.get("hint"), 1000)}
+            {"collector": shapes.text(error.get("collector"), 100), "error": shapes.text(error.get("error"), 1000),
+             "hint": shapes.text(error.get("hint"), 1000)}
             for error in errors[:_ERRORS]
         ],
-        "figures": {_text(name, 100): _figures(section) for name, section in list(sections.items())[:_SECTIONS]},
+        "unreachable": [
+            {"name": shapes.text(each.get("name"), 500), "since": shapes.number(each.get("since")),
+             "error": shapes.text(each.get("error"), 300)}
+            for each in shapes.objects(shapes.mapping(document.get("agent")).get("unreachable"))[:_UNREACHABLE]
+        ],
+        "figures": {shapes.text(name, 100): _figures(section) for name, section in list(sections.items())[:_SECTIONS]},
     }  # fmt: skip
 
 
 def _query(query: dict[str, Any]) -> dict[str, Any]:
-    numbers = {key: _number(query.get(key)) for key in ("calls", "total_exec_time_ms", "mean_exec_time_ms", "rows")}
-    return {"text": _text(query.get("normalized_query"), 2000), **numbers}
+    numbers = {
+        key: shapes.number(query.get(key)) for key in ("calls", "total_exec_time_ms", "mean_exec_time_ms", "rows")
+    }
+    return {"text": shapes.text(query.get("normalized_query"), 2000), **numbers}
 
 
 def _figures(section: object) -> dict[str, Any]:
@@ -201,7 +229,7 @@ def _figures(section: object) -> dict[str, Any]:
     rows = section.get("rows")
     if not isinstance(rows, list):
         return _plain(section)
-    total = _object(section.get("total"))
+    total = shapes.mapping(section.get("total"))
     return _plain(total if "count" in total else {"count": len(rows), **total})
 
 
@@ -209,38 +237,18 @@ def _plain(values: dict[str, Any], before: str = "") -> dict[str, Any]:
     """Text, numbers, booleans; one level of objects under a joined name ("by_state: active")."""
     kept: dict[str, Any] = {}
     for key, value in list(values.items())[:_FIGURES]:
-        name = before + _text(key, 100)
+        name = before + shapes.text(key, 100)
         if isinstance(value, dict) and not before:
             kept.update(_plain(value, f"{name}: "))
         elif isinstance(value, bool):
             kept[name] = value
         elif isinstance(value, str):
-            kept[name] = _text(value, 200)
-        elif (number := _number(value)) is not None:
+            kept[name] = shapes.text(value, 200)
+        elif (number := shapes.number(value)) is not None:
             kept[name] = number
     return dict(list(kept.items())[:_FIGURES])
 
 
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(value: object, limit: int) -> str:
-    """Text that can be stored: cut, without NUL and without halves of surrogate pairs."""
-    text = value if isinstance(value, str) else "" if value is None else str(value)[:limit]
-    return text[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-def _number(value: object) -> float | int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if math.isfinite(value) and abs(value) < _MAX_INTEGER else None
-
-
 def _integer(value: object) -> int | None:
-    number = _number(value)
+    number = shapes.number(value)
     return None if number is None else int(number)

@@ -21,7 +21,7 @@ def test_a_pid_file_replaced_meanwhile(tmp_path: Path) -> None:
     with holder(str(path)) as found:
         assert found and found.pid == second.pid
         found.signal(signal.SIGTERM)
-        assert found.wait(10)
+        assert found.wait(60)
     assert first.poll() is None
     assert second.wait() == -signal.SIGTERM
     first.kill()

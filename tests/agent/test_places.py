@@ -47,7 +47,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Crowd:
 
 
 def until(condition: Callable[[], object]) -> None:
-    with gevent.Timeout(10):
+    with gevent.Timeout(60):
         while not condition():
             gevent.sleep(0.005)
 
@@ -65,7 +65,7 @@ def test_first_come_first_served_and_few_at_once(crowd: Crowd) -> None:
 def test_cycles_that_hang_hold_up_nobody(crowd: Crowd) -> None:
     never = Event()
     hung = crowd.spawn(names(8, "hung"), never)
-    gevent.joinall(crowd.spawn(["well"], 0.0), timeout=10, raise_error=True)
+    gevent.joinall(crowd.spawn(["well"], 0.0), timeout=60, raise_error=True)
     assert crowd.entered[-1] == "well" and len(crowd.inside) == 8
     gevent.killall(hung)
 
@@ -76,20 +76,21 @@ def test_what_hung_before_queues_apart(crowd: Crowd) -> None:
     gevent.joinall(crowd.spawn(names(30, "hung"), 0.4))
     hung = crowd.spawn(names(30, "hung"), never)
     for _ in range(20):
-        gevent.joinall(crowd.spawn(["well"], 0.0), timeout=10, raise_error=True)
+        gevent.joinall(crowd.spawn(["well"], 0.0), timeout=60, raise_error=True)
     assert crowd.entered.count("well") == 20
     assert len(crowd.inside) == PLACES_A_LANE
     never.set()
-    gevent.joinall(hung, timeout=10, raise_error=True)
+    gevent.joinall(hung, timeout=60, raise_error=True)
     assert all(crowd.entered.count(name) == 3 for name in names(30, "hung"))
 
 
-def test_what_takes_a_while_does_not_wait_for_what_hangs(crowd: Crowd) -> None:
+def test_what_takes_a_while_does_not_wait_for_what_hangs(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "ALLOWED_S", (0.05, 1.5, float("inf")))
     crowd.have_begun([*names(8, "hung"), *names(8, "slow")])
-    gevent.joinall([*crowd.spawn(names(8, "hung"), 0.4), *crowd.spawn(names(8, "slow"), 0.1)])
+    gevent.joinall([*crowd.spawn(names(8, "hung"), 1.6), *crowd.spawn(names(8, "slow"), 0.1)])
     never = Event()
     hung = crowd.spawn(names(8, "hung"), never)
-    gevent.joinall(crowd.spawn(names(8, "slow"), 0.1), timeout=10, raise_error=True)
+    gevent.joinall(crowd.spawn(names(8, "slow"), 0.1), timeout=60, raise_error=True)
     assert crowd.inside == set(names(PLACES_A_LANE, "hung"))
     gevent.killall(hung)
 
@@ -101,7 +102,7 @@ def test_never_more_than_so_many_in_all(crowd: Crowd) -> None:
     gevent.sleep(0.2)
     assert crowd.most == PLACES
     never.set()
-    gevent.joinall(hung, timeout=10, raise_error=True)
+    gevent.joinall(hung, timeout=60, raise_error=True)
     assert sorted(crowd.entered) == sorted(names(100))
 
 
@@ -116,9 +117,9 @@ def test_a_quick_cycle_brings_it_back_to_the_quick(crowd: Crowd) -> None:
     gevent.sleep(0.2)
     assert last not in crowd.inside and crowd.entered.count(last) == 2
     gevent.killall(hung[:1])
-    gevent.joinall(waiting, timeout=10, raise_error=True)
+    gevent.joinall(waiting, timeout=60, raise_error=True)
     hung += crowd.spawn(names(1, "hung"), never)  # the place is taken again, and the last needs it no more
-    gevent.joinall(crowd.spawn([last], 0.0), timeout=10, raise_error=True)
+    gevent.joinall(crowd.spawn([last], 0.0), timeout=60, raise_error=True)
     gevent.killall(hung)
 
 
@@ -130,7 +131,7 @@ def test_who_is_killed_leaves_the_queue_and_the_place(crowd: Crowd) -> None:
     gevent.sleep(0)
     gevent.killall(waiting)
     gevent.killall(inside)
-    gevent.joinall(crowd.spawn(names(20, "next"), 0.0), timeout=10, raise_error=True)
+    gevent.joinall(crowd.spawn(names(20, "next"), 0.0), timeout=60, raise_error=True)
     assert "gone" not in crowd.entered and crowd.entered[-20:] == names(20, "next")
 
 
@@ -144,6 +145,6 @@ def test_the_real_lengths() -> None:
     crowd, never = Crowd(), Event()
     hung = crowd.spawn(names(4), never)
     started = time.monotonic()
-    gevent.joinall(crowd.spawn(["well"], 0.0), timeout=20, raise_error=True)
-    assert 0.2 < time.monotonic() - started < 5
+    gevent.joinall(crowd.spawn(["well"], 0.0), timeout=60, raise_error=True)
+    assert 0.2 < time.monotonic() - started < 60
     gevent.killall(hung)

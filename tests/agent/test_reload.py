@@ -156,9 +156,8 @@ def test_two_reloads_during_a_cycle(here: Cli, silent_port: int) -> None:
     for tag in ("second", "third"):
         configure(here, hung(tag))
         check(here.run("daemon", "reload"), 0, r"Daemon reloaded.*\n")
-    wait_for(lambda: log(here).read_text().count("[a] Collecting") == 1, "the first cycle does not end")
-    wait_for(lambda: log(here).read_text().count("[a] Collecting") == 2, "the next does not come")
-    first, second = (line for line in log(here).read_text().splitlines() if "[a] Collecting" in line)
+    wait_for(lambda: log(here).read_text().count("[a] Collecting") >= 2, "the next cycle does not come")
+    first, second, *_ = (line for line in log(here).read_text().splitlines() if "[a] Collecting" in line)
     assert "#1..." in first and "#2..." in second
     assert second[:21] > first[:21], "they began together"
 

@@ -27,7 +27,7 @@ def test_status_lines() -> None:
         database("reserve", since=0.0, next_due=1048.0, standing_by=True),
         database("lone", last_delivered=988.0, next_due=1048.0, alone=True),
         database("new\x1b[31m", since=990.0),
-    ), 24, 3, 2, "pgdoctor.yaml:7: unknown key")  # fmt: skip
+    ), 24, 3, 2, "pgdoctor.yaml:7: unknown key", ("notify slack: 503\x1b",))  # fmt: skip
     assert told.lines(1000.0) == [
         "Daemon is running (PID: 12345)",
         "  production: last delivered 12 s ago, next cycle in 48 s",
@@ -40,6 +40,7 @@ def test_status_lines() -> None:
         "  in the spool, to be delivered: 24",
         "  given up since the start: 3",
         "  the last reload changed nothing: pgdoctor.yaml:7: unknown key",
+        "  notify slack: 503\\x1b",
     ]
     document = told.as_json(1000.0, 5e8)["databases"]
     assert [each["overdue"] for each in document] == [False, False, True, False, False, False]

@@ -9,6 +9,7 @@ import pytest
 from psycogreen.gevent import gevent_wait_callback
 from psycopg2.extensions import set_wait_callback
 
+from pgdoctor_lib.collectors import statements
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.registry import Asked
 from pgdoctor_lib.collectors.run import Collecting, Routine
@@ -16,7 +17,8 @@ from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import Collected
-from tests.postgres.server import Database, Server
+from tests.postgres.server import Server
+from tests.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,15 @@ class Document:
 
 
 Collect = Callable[..., Document]
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgdoctor' AND datname = %s"
+
+
+def kept_session(server: Server, name: str) -> tuple[int]:
+    """PGDoctor's one session in that database, once those that it has closed are gone."""
+    [found] = wait_for(
+        lambda: rows if len(rows := server.sql(BACKENDS, (name,))) == 1 else [], f"there is not one session in {name}"
+    )
+    return found
 
 
 class Only(Memory):
@@ -64,6 +75,12 @@ def cooperative_psycopg2() -> Iterator[None]:
     set_wait_callback(gevent_wait_callback)
     yield
     set_wait_callback(None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine that is busy, to read a few texts may take as long as, elsewhere, very many."""
+    monkeypatch.setattr(statements, "DEAR_MS", float("inf"))
 
 
 @pytest.fixture
@@ -106,11 +123,3 @@ def _document(collected: Collected) -> Document:
         {error.collector: (error.error, error.hint) for error in collected.errors},
         "\n".join([*texts.values(), collected.top_queries or ""]),
     )
-
-
-@pytest.fixture
-def newest_database(newest_server: Server) -> Iterator[Database]:
-    """A new database on the newest server, with pg_stat_statements, and a role that has pg_monitor."""
-    made = newest_server.new_database()
-    yield made
-    made.drop()

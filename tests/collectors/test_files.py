@@ -89,7 +89,7 @@ def test_psql_runs_the_files_as_they_stand(newest_database: Database) -> None:
 
 
 def test_texts_are_masked_in_the_same_way_everywhere() -> None:
-    files = ("activity", "locks", "queries", "top_queries")
+    files = ("activity", "locks", "queries", "recorder.sample", "top_queries")
     statements = [query(name).sql(lambda condition: True, **VARIABLES) for name in files]
     masking = [re.search(r"CASE WHEN 'masked' = .*?\n *END", each, re.DOTALL)[0] for each in statements]
     assert len({re.sub(r"\s+|\d+(?=\))", " ", each) for each in masking}) == 1

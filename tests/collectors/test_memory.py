@@ -1,6 +1,10 @@
 """What is asked when, by whom, and in which session."""
 
+import contextlib
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,18 +16,18 @@ from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import Collected, Cost
+from tests.collectors.conftest import BACKENDS, kept_session
 from tests.postgres.server import Database, Server
 from tests.postgres_lib.relay import Relay
 from tests.waiting import wait_for
 
 FACTS = Facts(180004, "PostgreSQL 18.4", "UTF8", False, "app", "monitor", True, True, {})
 GRANTED = Facts(180004, "PostgreSQL 18.4", "UTF8", False, "app", "monitor", False, True, {})
-BACKENDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgdoctor' AND datname = %s"
 
 
 def due(memory: Memory, part: Asked, at: float, facts: Facts = FACTS) -> bool:
     """Whether it is due in a cycle at this time; if so it is asked, in vain never."""
-    memory.begin_cycle()
+    memory.begin_cycle(facts)
     found = memory.is_due(part, facts, at)
     if found:
         memory.asked(part, None, facts, at)
@@ -64,15 +68,72 @@ def test_what_failed_for_the_moment_is_asked_again_at_once() -> None:
     assert due(memory, part, 1.0)
 
 
+@pytest.mark.parametrize("changed", [{"started": "2"}, {"in_recovery": True}])
+def test_of_another_run_of_the_server_all_is_due(changed: dict[str, Any]) -> None:
+    memory, part = Memory(), Asked("x", (), 3600.0)
+    assert [due(memory, part, 0.0), due(memory, part, 60.0)] == [True, False]
+    another = replace(FACTS, **changed)
+    assert [due(memory, part, at, another) for at in (120.0, 180.0)] == [True, False]
+
+
+def test_after_a_restart_of_the_server_its_settings_are_asked_at_once(make_server: Callable[..., Server]) -> None:
+    server = make_server()
+    one = collecting(server.dsn())
+    one.once()
+    assert "settings" not in names(one.once())
+    server.restart()
+    assert {"settings", "security", "schema"} <= names(one.once())
+    one.close()
+
+
+def claim(server: Memory, name: str, interval_s: float, now: float, *, sees_all: bool = True) -> bool:
+    return server.claim(name, interval_s, now, sees_all=sees_all)
+
+
 def test_one_database_at_a_time_asks_for_the_server() -> None:
     server = Memory()
-    assert server.claim("a", 60.0, 0.0)
-    assert not server.claim("b", 60.0, 1.0)
-    assert server.claim("a", 60.0, 60.0)
-    assert not server.claim("b", 60.0, 239.0)
-    assert server.claim("b", 60.0, 241.0), "a has not come for three intervals"
-    assert server.claim("c", 10.0, 242.0), "it comes more often"
-    assert not server.claim("b", 60.0, 243.0)
+    assert claim(server, "a", 60.0, 0.0)
+    assert not claim(server, "b", 60.0, 1.0)
+    assert claim(server, "a", 60.0, 60.0)
+    assert not claim(server, "b", 60.0, 239.0)
+    assert claim(server, "b", 60.0, 241.0), "a has not come for three intervals"
+    assert claim(server, "c", 10.0, 242.0), "it comes more often"
+    assert not claim(server, "b", 60.0, 243.0)
+    server.leave("b")
+    assert not claim(server, "b", 60.0, 244.0), "it is not the one"
+    server.leave("c")
+    assert claim(server, "b", 60.0, 245.0), "c cannot be reached"
+
+
+def test_a_role_that_sees_all_is_preferred() -> None:
+    server, part = Memory(), Asked("x", (), 3600.0)
+    assert claim(server, "plain", 10.0, 0.0, sees_all=False)
+    assert due(server, part, 0.0)
+    assert claim(server, "sees", 60.0, 1.0)
+    assert due(server, part, 1.0), "what the other one could not see"
+    assert not claim(server, "plain", 10.0, 10.0, sees_all=False)
+    assert claim(server, "plain", 10.0, 182.0, sees_all=False), "nobody else comes"
+    assert claim(server, "sees", 60.0, 183.0)
+    assert claim(server, "sees too", 30.0, 184.0)
+
+
+def test_a_database_whose_role_sees_all_tells_of_the_server(newest_server: Server) -> None:
+    """Of three on one server: the first has a plain role, the last cannot be reached."""
+    plain, sees = newest_server.new_database(), newest_server.new_database()
+    newest_server.sql(f"REVOKE pg_monitor FROM {plain.role}")
+    memory = Memory()
+    one, other = (collecting(each.dsn, each.name, memory) for each in (plain, sees))
+    one.once()
+    assert "activity" in names(other.once()) and "settings" not in names(other.once())
+    assert "activity" not in names(one.once())
+    newest_server.sql(f'ALTER DATABASE "{sees.name}" ALLOW_CONNECTIONS false')
+    other.close()
+    with pytest.raises(DatabaseError):
+        other.once()
+    assert "activity" in names(one.once())
+    one.close()
+    for each in (plain, sees):
+        each.drop()
 
 
 @pytest.mark.parametrize(
@@ -117,12 +178,13 @@ def names(collected: Collected) -> set[str]:
 def test_a_session_is_kept_and_planned_once(newest_database: Database) -> None:
     one = collecting(newest_database.dsn)
     server, name = newest_database.server, newest_database.name
+    assert one.once().errors == ()
+    wait_for(lambda: server.sql(BACKENDS, (name,)) == [], "it read all there is, and was not closed")
     pids = []
-    for _ in range(4):
+    for _ in range(3):
         assert one.once().errors == ()
-        pids.append(server.sql(BACKENDS, (name,)))
-    assert pids[0] == [], "it read all there is, and was closed"
-    assert len(pids[1]) == 1 and pids[1] == pids[2] == pids[3]
+        pids += server.sql(BACKENDS, (name,))
+    assert len(pids) == 3 and len(set(pids)) == 1
     one.close()
     wait_for(lambda: server.sql(BACKENDS, (name,)) == [], "a session was left")
 
@@ -132,7 +194,7 @@ def test_a_session_that_ended_meanwhile_is_replaced(newest_database: Database) -
     server, name = newest_database.server, newest_database.name
     one.once()
     one.once()
-    [(pid,)] = server.sql(BACKENDS, (name,))
+    [pid] = kept_session(server, name)
     server.sql("SELECT pg_terminate_backend(%s)", (pid,))
     wait_for(lambda: server.sql(BACKENDS, (name,)) == [], "it did not end")
     assert "activity" in names(one.once())
@@ -159,7 +221,7 @@ def test_behind_a_pooler_nothing_is_kept(newest_server: Server) -> None:
         for _ in range(2):
             assert "activity" in names(one.once())
             assert newest_server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'EXECUTE%'") == [(0,)]
-        assert one._session is None
+        assert one._room.session is None
 
 
 def test_the_server_is_asked_once_whatever_the_number_of_its_databases(newest_server: Server) -> None:
@@ -180,3 +242,62 @@ def test_what_each_collector_cost_is_told(newest_database: Database) -> None:
     assert costs["tables"].bytes > 500
     assert 0 < costs["tables"].ms < 10_000
     assert {"activity", "database"} <= set(costs)
+    assert costs["planning"].ms > 0
+
+
+def test_few_connections_are_kept_where_there_are_few(make_server: Callable[..., Server]) -> None:
+    server = make_server(max_connections=20)  # three of them for superusers
+    server.create_role("monitor", "secret")
+    databases = [server.new_database() for _ in range(8)]
+    memory = Memory()
+    several = [collecting(server.dsn(db.name, "monitor", "secret"), db.name, memory) for db in databases]
+    for _ in range(2):
+        for each in several:
+            each.once()
+    wait_for(lambda: len(server.backends("pgdoctor")) == 17 // 3, "not a third is kept")
+    server.sql("ALTER ROLE monitor CONNECTION LIMIT 22")
+    for each in several:
+        each.close()
+        each.once()
+    wait_for(lambda: len(server.backends("pgdoctor")) == 2, "not two are kept")
+    server.sql("ALTER ROLE monitor CONNECTION LIMIT 2")
+    with pytest.raises(DatabaseError, match="too many connections for role"):
+        [each.once() for each in several]
+    for each in several:
+        with contextlib.suppress(DatabaseError):
+            each.once()
+    wait_for(lambda: len(server.backends("pgdoctor")) <= 2, "more are kept than there may be")
+    for each in several:
+        each.close()
+
+
+def test_a_database_has_one_session_at_a_time(newest_server: Server) -> None:
+    """Those that lack the extension read it by the session that is kept in the one that has it."""
+    has, lacks = newest_server.new_database(), newest_server.new_database()
+    lacks.sql("DROP EXTENSION pg_stat_statements")
+    newest_server.sql("DROP EXTENSION IF EXISTS pg_stat_statements")
+    memory = Memory()
+    role = (has.role, has.password)
+    dsns = {db.name: newest_server.dsn(db.name, *role) for db in (has, lacks)}
+    several = [collecting(dsn, name, memory) for name, dsn in dsns.items()]
+    try:
+        for _ in range(3):
+            for each in several:
+                each.once()
+        session = kept_session(newest_server, has.name)
+        assert several[1].once().top_queries is not None
+        assert newest_server.sql(BACKENDS, (has.name,)) == [session]
+    finally:
+        for each in several:
+            each.close()
+        for db in (has, lacks):
+            db.drop()
+
+
+def test_databases_share_the_budget() -> None:
+    memory = Memory()
+    assert [claim(memory, name, 1.0, time.monotonic()) for name in "abcd"] == [True, False, False, False]
+    budget = Budget(Allowance(0.01), 1.0, memory.comers)  # 10 ms a cycle, of which a fourth is this one's
+    for _ in range(5):
+        budget.spent({"tables": Cost(5.0, 1, 1)})
+    assert budget.every_nth == {"tables": 2}

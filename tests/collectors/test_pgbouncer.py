@@ -205,7 +205,7 @@ def test_a_wait_that_is_cut_short_is_cut_short_on_the_server(newest_server: Serv
     with pytest.raises(DeadlineExceeded), deadline(0.5, "it"), session.transaction(60):
         session.query("SELECT pg_sleep(60)")
     asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-    wait_for(lambda: not newest_server.sql(asleep), "the statement goes on", 10)
+    wait_for(lambda: not newest_server.sql(asleep), "the statement goes on")
 
 
 def test_a_pool_that_is_exhausted_costs_the_snapshot(newest_server: Server, make_bouncer: MakeBouncer) -> None:

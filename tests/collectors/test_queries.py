@@ -11,6 +11,7 @@ import pytest
 
 from pgdoctor_lib.collectors import statements as remembered
 from pgdoctor_lib.collectors import top_queries
+from pgdoctor_lib.collectors.elsewhere import Elsewhere, candidates
 from pgdoctor_lib.collectors.known import LASTS_S, MOST, Known
 from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.collectors.statements import OLD_S, Statements
@@ -161,7 +162,7 @@ def test_own_prepared_statements_too(database: Database) -> None:
     database.sql(f"BEGIN READ ONLY; PREPARE pgdoctor_1 AS {own}; EXECUTE pgdoctor_1; EXECUTE pgdoctor_1; COMMIT")
     before = read(database.dsn, limit=100)
     assert not before.has("one_of_ours") and not before.has("pgdoctor")
-    assert not [row for row in before.top if "pgdoctor" in row["normalized_query"]]
+    assert not [row for row in before.top if "pgdoctor" in (row["normalized_query"] or "")]
     database.sql(f"PREPARE pgdoctor_2 AS {own}; EXECUTE pgdoctor_2; EXECUTE pgdoctor_2")
     assert read(database.dsn).total["own_calls"] - before.total["own_calls"] >= 2
 
@@ -172,7 +173,7 @@ def test_roles_and_levels_have_rows_of_their_own(newest_database: Database) -> N
     database.sql("SELECT 1 AS shared_by_all")
     database.sql(f"SET ROLE {database.role}; SELECT 1 AS shared_by_all")
     found = read(database.dsn, limit=50)
-    [top] = [row for row in found.top if "shared_by_all" in row["normalized_query"]]
+    [top] = [row for row in found.top if "shared_by_all" in (row["normalized_query"] or "")]
     rows = [row for row in found.rows if row["queryid"] == top["fingerprint"]]
     told = {(row["rolname"], row["toplevel"], row["calls"]) for row in rows}
     assert told == {("postgres", True, 1), ("postgres", False, 1), (database.role, True, 1)}
@@ -206,7 +207,7 @@ def test_another_schema(newest_database: Database) -> None:
     newest_database.sql("SELECT 1 AS counted_here")
     found = read(newest_database.dsn)
     assert found.row("counted_here")["calls"] == 1
-    assert [row["calls"] for row in found.top if "counted_here" in row["normalized_query"]] == [1]
+    assert [row["calls"] for row in found.top if "counted_here" in (row["normalized_query"] or "")] == [1]
     assert found.total["own_calls"] > 0
 
 
@@ -218,9 +219,16 @@ def test_the_extension_in_another_database(database: Database) -> None:
     dsn = Dsn.parse(database.dsn, {})
     try:
         with connect(dsn) as session:
-            databases, facts = top_queries.candidates(session), session.facts
+            databases, facts = candidates(session), session.facts
         statements = Statements(20, "masked")
-        found = Found(top_queries.elsewhere(databases, dsn, lambda there: of(statements, there, 0.0, database), facts))
+        found = Found(
+            Elsewhere().read(
+                databases,
+                lambda name: connect(dsn, dbname=name),
+                lambda there: of(statements, there, 0.0, database),
+                facts,
+            )
+        )
     finally:
         other.drop()
     assert found.row("counted_here")["rolname"] == "postgres"
@@ -276,8 +284,8 @@ def test_a_text_is_told_once(newest_database: Database) -> None:
     row = first.row("counted_here")
     for each in later:
         assert [again["query"] for again in each.rows if again["queryid"] == row["queryid"]] == [None]
-        assert [again for again in each.top if "counted_here" in again["normalized_query"]]
-        assert not [again for again in each.top if "pgdoctor" in again["normalized_query"]]
+        assert [again for again in each.top if "counted_here" in (again["normalized_query"] or "")]
+        assert not [again for again in each.top if "pgdoctor" in (again["normalized_query"] or "")]
     assert [each.has("another") for each in later] == [False, True, False]
 
 
@@ -302,7 +310,7 @@ def test_so_many_texts_at_a_time_and_all_in_the_end(newest_database: Database) -
             assert sum(len(row["query"] or "") for row in found.rows) <= 60_000
             assert max(len(row["query"] or "") for row in found.rows) <= 5000
             told |= {row["queryid"] for row in found.rows if row["query"]}
-            many = {row["fingerprint"] for row in found.top if "many_of_them" in row["normalized_query"]}
+            many = {row["fingerprint"] for row in found.top if "many_of_them" in (row["normalized_query"] or "")}
             assert len(many) == 59
     assert many <= told
 
@@ -322,7 +330,7 @@ Readings = list[tuple[int, bool]]
 
 @pytest.fixture
 def readings_made(monkeypatch: pytest.MonkeyPatch) -> Readings:
-    """Of each reading: for how many databases, and whether with texts. None of them is dear."""
+    """Of each reading: for how many databases, and whether with texts."""
     made: Readings = []
     real = top_queries.read
 
@@ -331,7 +339,6 @@ def readings_made(monkeypatch: pytest.MonkeyPatch) -> Readings:
         return real(session, databases, limit, query_text, told, timeout_s)
 
     monkeypatch.setattr(top_queries, "read", read)
-    monkeypatch.setattr(remembered, "DEAR_MS", 1e9)
     return made
 
 
@@ -356,7 +363,9 @@ def test_one_reading_is_for_those_whose_turn_is_next(several: list[Database], re
         for now in (0.0, 60.0, 120.0):
             for each in several:
                 found = Found(of(statements, session, now, each))
-                texts = {row["normalized_query"] for row in found.top if "counted_in" in row["normalized_query"]}
+                texts = {
+                    row["normalized_query"] for row in found.top if "counted_in" in (row["normalized_query"] or "")
+                }
                 assert texts == {f"SELECT $1 AS counted_in_{each.name}"}
                 assert found.has(f"counted_in_{each.name}") is (now == 0.0)
                 assert found.total["count"] >= len(found.rows) > 0
@@ -432,7 +441,7 @@ def test_two_that_collect_from_one_database_are_both_told_its_texts(newest_datab
                 Found(statements.of(name, session.facts, 60.0, now, session, 5.0)) for name in ("one", "production/one")
             ]
             assert [each.has("counted_here") for each in found] == [now == 0.0] * 2
-            assert all([row for row in each.top if "counted_here" in row["normalized_query"]] for each in found)
+            assert all([row for row in each.top if "counted_here" in (row["normalized_query"] or "")] for each in found)
 
 
 def test_texts_are_masked(newest_database: Database) -> None:

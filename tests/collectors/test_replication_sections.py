@@ -81,11 +81,10 @@ def test_a_standby_that_lags(primary: Server, follower: Server, collect: Collect
     try:
         fill(primary, 3)
         sending = wait_for(lambda: received(collect(primary.dsn()), follower), "the standby has not received it")
-        here = collect(follower.dsn()).sections["wal_receiver"]
+        here = wait_for(lambda: fed_and_paused(collect(follower.dsn())), "it is not at rest")
     finally:
         follower.sql("SELECT pg_wal_replay_resume()")
     assert (sending["state"], sending["sync_state"], sending["sync_priority"]) == ("streaming", "async", 0)
-    assert sending["sent_lag_bytes"] == sending["write_lag_bytes"] == 0
     assert 0 <= sending["reply_age_s"] < 60
     assert (here["status"], here["slot_name"], here["sender_host"]) == (
         "streaming",
@@ -93,7 +92,6 @@ def test_a_standby_that_lags(primary: Server, follower: Server, collect: Collect
         primary.socket_dir,
     )
     assert (here["sender_port"], here["received_tli"], here["hot_standby_feedback"]) == (primary.port, 1, True)
-    assert here["receive_lag_bytes"] == 0
     assert here["replay_lag_bytes"] > 2 * MB
     assert here["replay_lag_s"] > 0
     assert here["flushed_lsn"] == here["latest_end_lsn"] == here["receive_lsn"] != here["replay_lsn"]
@@ -113,7 +111,15 @@ def test_a_standby_that_lags(primary: Server, follower: Server, collect: Collect
 
 def received(document: Any, follower: Server) -> Any:
     sending = sender(document, follower._slot)
-    return sending if sending["flush_lag_bytes"] == 0 and sending["replay_lag_bytes"] > 2 * MB else None
+    lags = [sending[f"{lag}_lag_bytes"] for lag in ("sent", "write", "flush")]
+    return sending if lags == [0, 0, 0] and sending["replay_lag_bytes"] > 2 * MB else None
+
+
+def fed_and_paused(document: Any) -> Any:
+    """Of the server's own accord some WAL may come at any time, and a pause begins with the next record."""
+    here = document.sections["wal_receiver"]
+    is_fed = here["receive_lag_bytes"] == 0 and here["flushed_lsn"] == here["latest_end_lsn"]
+    return here if is_fed and here["replay_pause_state"] != "pause requested" else None
 
 
 def idle(document: Any) -> Any:
@@ -379,12 +385,15 @@ def test_queries_that_replay_cancels(primary: Server, follower: Server, collect:
         database.sql("TRUNCATE read")
         found = wait_for(lambda: conflicted(collect(database_on(follower, database)), database.name), "no conflict")
     row = found.row("conflicts", datname=database.name)
-    assert (row["conflicts"], row["confl_lock"], row["confl_snapshot"], row["confl_deadlock"]) == (1, 1, 0, 0)
+    kinds = [kind for kind in row if kind.startswith("confl_")]  # of ours there may be others: nothing waits for us
+    assert row["conflicts"] == sum(row[kind] or 0 for kind in kinds) >= row["confl_lock"] >= 1
     assert row["confl_active_logicalslot"] == (0 if follower.major >= 16 else None)
     assert found.sections["conflicts"]["rows"][0]["datname"] == database.name
     total = found.sections["conflicts"]["total"]
     [(databases,)] = follower.sql("SELECT count(*) FROM pg_database")
-    assert (total["count"], total["conflicts"], total["confl_lock"], total["confl_bufferpin"]) == (databases, 1, 1, 0)
+    assert total["count"] == databases
+    for kind in ("conflicts", "confl_lock", "confl_bufferpin"):
+        assert total[kind] == sum(each[kind] for each in found.sections["conflicts"]["rows"])
     assert "conflicts" not in collect(primary.dsn()).sections
 
 

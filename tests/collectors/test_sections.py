@@ -141,7 +141,7 @@ def test_secrets_in_settings_do_not_leave_the_server(make_server, collect: Colle
     settings = {row["name"]: row["setting"] for row in found.sections["settings"]["rows"]}
     assert "app.jwt_secret" not in settings  # pg_settings has no settings of one's own
     assert settings["primary_conninfo"] == "host=/tmp password=*** sslpassword=*** passfile=***"
-    assert settings["archive_command"] == "KEY=*** cp --password *** postgres://***@h/ %p /a"
+    assert settings["archive_command"] == "***"
     assert settings["work_mem"] == "7168"
     assert not [word for word in ("h1dden", "hid den") if word in found.text]
 

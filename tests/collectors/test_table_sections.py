@@ -449,6 +449,17 @@ ANALYZE;
 """
 
 
+def test_a_column_that_counts_downwards(newest_database: Database, collect: Collect) -> None:
+    newest_database.sql(
+        "CREATE TABLE down (id int GENERATED ALWAYS AS IDENTITY"
+        " (INCREMENT -1 MINVALUE -2147483648 START -2147483640) PRIMARY KEY, x int);"
+        "INSERT INTO down (x) VALUES (1);"
+        f'GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO "{newest_database.role}"'
+    )
+    found = collect(newest_database.dsn, whole=True).row("columns", relname="down")
+    assert (found["used_percent"], found["limit_value"]) == (100, -2147483648)
+
+
 def test_columns_near_their_end(database: Database, collect: Collect) -> None:
     database.sql(COLUMNS)
     database.sql(f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{database.role}"')

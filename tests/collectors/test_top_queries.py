@@ -2,6 +2,10 @@
 
 import pytest
 
+from pgdoctor_lib.collectors import elsewhere
+from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.run import Collecting, Routine
+from pgdoctor_lib.config.dsn import Dsn
 from tests.collectors.conftest import Collect
 from tests.postgres.server import Database, Server
 
@@ -133,12 +137,31 @@ def test_texts_that_this_encoding_lacks(newest_database: Database, collect: Coll
     assert {row["normalized_query"] for row in found.top_queries} == {None}
 
 
-def test_a_search_that_found_nothing_is_not_repeated_each_cycle(fresh_server: Server, collect: Collect) -> None:
+def test_a_search_that_found_nothing_is_not_repeated_each_cycle(
+    fresh_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = fresh_server.new_database()
     made.sql("DROP EXTENSION pg_stat_statements")
-    first = collect(made.dsn)
-    fresh_server.sql("CREATE EXTENSION pg_stat_statements")  # found within the hour, not at once
+    one = Collecting(Dsn.parse(made.dsn, {}), 20, routine=Routine("one", 60.0, Memory()))
+    first = one.once()
+    fresh_server.sql("CREATE EXTENSION pg_stat_statements")  # found within five minutes, not at once
     assert first.top_queries is None
-    assert collect(made.dsn).errors == first.errors
-    made.sql("CREATE EXTENSION pg_stat_statements")  # the remedy's own place needs no search
-    assert collect(made.dsn).top_queries is not None
+    assert one.once().errors == first.errors
+    monkeypatch.setattr(elsewhere, "AGAIN_S", 0.0)
+    one._server.elsewhere = elsewhere.Elsewhere()
+    assert one.once().top_queries is not None
+    one.close()
+
+
+def test_a_search_that_was_in_the_way_of_something_says_so(fresh_server: Server) -> None:
+    made = fresh_server.new_database()
+    made.sql("DROP EXTENSION pg_stat_statements")
+    fresh_server.sql("CREATE EXTENSION pg_stat_statements")
+    one = Collecting(Dsn.parse(made.dsn, {}), 20, routine=Routine("one", 60.0, Memory()))
+    holder = fresh_server.connect()
+    holder.autocommit = False
+    holder.cursor().execute("LOCK pg_catalog.pg_class IN ACCESS EXCLUSIVE MODE")
+    errors = {error.collector: error.error for error in one.once().errors}
+    holder.rollback()
+    assert "could not be looked for everywhere (postgres: " in errors["top_queries"]
+    one.close()

@@ -77,17 +77,24 @@ def _with_calls(document: Document, calls: int) -> Document | None:
 
 def test_functions_with_the_rights_of_their_owner(database: Database, collect: Collect) -> None:
     create = "CREATE FUNCTION {} RETURNS int LANGUAGE sql AS 'SELECT 1' SECURITY {}"
-    database.sql('CREATE SCHEMA "my app"')
+    database.sql('CREATE SCHEMA "my app"; GRANT USAGE ON SCHEMA "my app" TO PUBLIC; CREATE SCHEMA own')
     database.sql(create.format('"my app".unsafe(int, text)', "DEFINER"))
+    database.sql(create.format("own.nobody_else_calls_it()", "DEFINER"))
     database.sql(create.format("other_setting()", "DEFINER SET work_mem = '1MB'"))
     database.sql(create.format("safe()", "DEFINER SET search_path = pg_catalog, pg_temp"))
     database.sql(create.format("empty_path()", "DEFINER SET search_path = ''"))
     database.sql(create.format("invoker()", "INVOKER"))
     total = collect(database.dsn).sections["functions"]["total"]
-    assert total["security_definer_count"] == 4
+    assert total["security_definer_count"] == 5
     assert total["security_definer_without_search_path_count"] == 2
     named = ['"my app".unsafe(integer, text)', "public.other_setting()"]
     assert total["security_definer_without_search_path"] == named
+    assert total["security_definer_without_search_path_superuser_count"] == 2
+    database.sql(f'GRANT ALL ON SCHEMA "my app" TO "{database.role}"')
+    database.sql(f'ALTER FUNCTION "my app".unsafe(int, text) OWNER TO "{database.role}"')
+    total = collect(database.dsn).sections["functions"]["total"]
+    assert total["security_definer_without_search_path"] == named[::-1]  # that of a superuser is the worse
+    assert total["security_definer_without_search_path_superuser_count"] == 1
 
 
 def test_stale_statistics(database: Database, collect: Collect) -> None:
@@ -162,7 +169,7 @@ def test_a_partitioned_table_that_was_never_analyzed(database: Database, collect
     assert collect(database.server.dsn(database.name)).row("statistics", relname="parent")["never_analyzed"] is True
     assert collect(database.dsn).sections["statistics"]["total"]["count"] == 1
     database.sql("ANALYZE parent")
-    assert collect(database.dsn).sections["statistics"]["rows"] == []
+    wait_for(lambda: collect(database.dsn).sections["statistics"]["rows"] == [], "it stays unanalyzed")
 
 
 def test_vacuum_thresholds(database: Database, collect: Collect) -> None:

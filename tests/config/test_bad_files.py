@@ -11,6 +11,7 @@ from pgdoctor_lib.errors import ConfigError
 TOP = "endpoint: https://e.example/api\ntoken: canary-token\n"
 DATABASE = "databases:\n  - name: a\n    dsn: dbname=a\n"
 INTERVAL = "must be a duration from 1 to 86400 seconds, such as 60, 30s, 5m or 1h"
+RECORDER = "must be true, false, or a mapping with waiters and active, each a whole number from 1 to 100000"
 LIMIT = "must be a whole number from 1 to 200"
 NAME = "must be 1 to 100 printable characters"
 TAGS = "must be a list of strings, or a mapping of strings to strings"
@@ -150,6 +151,29 @@ NUMBERS = [
     (
         f"{TOP}spool: {{max_size: 1KB}}\n{DATABASE}",
         "pgdoctor.yaml:3: spool.max_size: must be a size from 1 MiB to 1 TiB, such as 64MiB or 1GiB",
+    ),
+    *(
+        (f"{TOP}{DATABASE}recorder: {value}\n", f"pgdoctor.yaml:6: recorder: {RECORDER}")
+        for value in (
+            "0",
+            "-1",
+            "10",
+            "often",
+            "[waiters]",
+            "{}",
+            "{waiters: 0}",
+            "{waiters: -5}",
+            "{active: many}",
+            "{active: 100001}",
+            "{waiters: 1.5}",
+            "{waiters: [3]}",
+            "{waiters: 3, sessions: 9}",
+        )
+    ),
+    (f"{TOP}{DATABASE}recorder:\n", "pgdoctor.yaml:6: recorder: has no value; give one, or remove the line"),
+    (
+        f"{TOP}{DATABASE}    recorder: true\n",
+        "pgdoctor.yaml:6: databases[0].recorder: unknown key; it belongs at the top level",
     ),
     (
         f"{TOP}cycle_timeout: 0\n{DATABASE}",

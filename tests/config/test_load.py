@@ -3,6 +3,7 @@
 import os
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -220,18 +221,18 @@ def test_search_order(folder: Path) -> None:
 
 
 def test_paths(tmp_path: Path) -> None:
-    home = str(tmp_path)
+    home, homeless = str(tmp_path), {"HOME": str(tmp_path / "missing")}
     linux = {"HOME": home, "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "relative"}
     assert paths.pid_file(linux, "linux") == "/run/user/7/pgdoctor.pid"
     assert paths.pid_file({}, "linux") == "/tmp/pgdoctor.pid"
     assert paths.log_file(linux, "linux") == "/s/pgdoctor.log"
     assert paths.log_file({"HOME": home}, "linux") == f"{home}/.local/state/pgdoctor.log"
-    assert paths.log_file({"HOME": "/nonexistent"}, "linux") == "/tmp/pgdoctor.log"
+    assert paths.log_file(homeless, "linux") == "/tmp/pgdoctor.log"
     assert paths.spool(linux, "linux") == "/s/pgdoctor/spool"
     assert paths.spool({**linux, "STATE_DIRECTORY": "/var/lib/pgdoctor:/b"}, "linux") == "/var/lib/pgdoctor/spool"
     for platform in "linux", "darwin":  # /tmp itself is nobody's: what lies directly in it is what can be checked
-        assert paths.spool({"HOME": "/nonexistent"}, platform) == f"/tmp/pgdoctor-{os.getuid()}-spool"
-        assert paths.receiver({"HOME": "/nonexistent"}, platform) == f"/tmp/pgdoctor-{os.getuid()}"
+        assert paths.spool(homeless, platform) == f"/tmp/pgdoctor-{os.getuid()}-spool"
+        assert paths.receiver(homeless, platform) == f"/tmp/pgdoctor-{os.getuid()}"
     assert paths.receiver(linux, "linux") == "/s/pgdoctor"
     assert paths.receiver({**linux, "STATE_DIRECTORY": "/var/lib/pgdoctor"}, "linux") == "/var/lib/pgdoctor"
     assert paths.config_files(linux, "linux")[1] == f"{home}/.config/pgdoctor/config.yaml"
@@ -261,11 +262,11 @@ def test_listing_tells_origins_and_no_secrets(folder: Path) -> None:
     assert "canary" not in str(shown) + "\n".join(lines)
 
 
-def test_thousand_mutations(folder: Path) -> None:
+def test_mutations(folder: Path, amount: Callable[[int, int], int]) -> None:
     """Whatever a file holds, it loads or gives one line without a secret."""
     dice = random.Random(7)
     good = FULL.replace("${PGDOCTOR_TOKEN}", "canary-token").replace("${PASSWORD}", "canary-password")
-    for _ in range(1000):
+    for _ in range(amount(300, 1000)):
         (folder / "pgdoctor.yaml").write_bytes(_mutated(good.encode(), dice))
         said = _said(folder)
         assert "canary" not in said

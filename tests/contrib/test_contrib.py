@@ -16,6 +16,7 @@ from pgdoctor_lib.config import load
 from tests.fix_daemon import ROOT, Cli
 from tests.fix_endpoint import Endpoint
 from tests.postgres.server import Server
+from tests.receiver.client import TOKEN, Client
 
 CONTRIB = ROOT / "contrib"
 
@@ -28,13 +29,14 @@ def run(*command: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.fixture(params=["as it is", "DynamicUser"])
+@pytest.fixture(params=["pgdoctor", "pgdoctor DynamicUser", "pgdoctor-serve"])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The unit with a program that is there; and once more with the drop-in beside it."""
-    path = tmp_path / "pgdoctor.service"
-    text = (CONTRIB / "pgdoctor.service").read_text()
+    """Each unit with a program that is there; the daemon's once more with the drop-in beside it."""
+    name, _, drop_in = request.param.partition(" ")
+    path = tmp_path / f"{name}.service"
+    text = (CONTRIB / path.name).read_text()
     path.write_text(text.replace("/usr/local/bin/pgdoctor", str(ROOT / "pgdoctor.py")))
-    if request.param == "DynamicUser":
+    if drop_in:
         drop_ins = tmp_path / "pgdoctor.service.d"
         drop_ins.mkdir()
         shutil.copy(CONTRIB / "dynamic-user.conf", drop_ins)
@@ -59,10 +61,11 @@ def test_the_drop_in_is_read_too(unit: Path) -> None:
 @needs("systemd-analyze")
 def test_the_unit_is_hardened(unit: Path, figure: Callable[[str, str], None]) -> None:
     done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
-    match = re.search(r"exposure level for pgdoctor\.service: ([\d.]+)", done.stdout)
+    match = re.search(r"exposure level for [a-z-]+\.service: ([\d.]+)", done.stdout)
     assert match, done
     assert float(match[1]) <= 1.5
-    figure(f"exposure of the unit ({'DynamicUser' if list(unit.parent.glob('*.d')) else 'fixed user'})", match[1])
+    kind = "DynamicUser" if list(unit.parent.glob("*.d")) else "fixed user"
+    figure(f"exposure of the unit {unit.stem} ({kind})", match[1])
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,45 @@ def test_the_unit_is_hardened(unit: Path, figure: Callable[[str, str], None]) ->
 )
 def test_the_unit_says(line: str) -> None:
     assert (CONTRIB / "pgdoctor.service").read_text().splitlines().count(line) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ExecStart=/usr/local/bin/pgdoctor serve --sign-in",
+        "EnvironmentFile=/etc/pgdoctor/serve.env",
+        "LimitCORE=0",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=2",
+        "User=pgdoctor-serve",
+        "StateDirectory=pgdoctor-serve",
+    ],
+)
+def test_the_receivers_unit_says(line: str) -> None:
+    assert (CONTRIB / "pgdoctor-serve.service").read_text().splitlines().count(line) == 1
+
+
+def test_what_the_receivers_unit_starts(cli: Cli) -> None:
+    """Its command, with what systemd adds to the environment: the store lies in the state folder, no token is shown."""
+    unit = (CONTRIB / "pgdoctor-serve.service").read_text()
+    found = re.search(r"^ExecStart=/usr/local/bin/pgdoctor serve (.*)$", unit, re.MULTILINE)
+    assert found
+    receiver = Client(cli, *found[1].split(), env={"STATE_DIRECTORY": str(cli.home / "lib")})
+    assert receiver.get("/").status == 401
+    assert receiver.get("/readyz").status == 200
+    assert (cli.home / "lib" / "serve.db").stat().st_mode & 0o777 == 0o600
+    receiver.running.send()
+    assert TOKEN not in receiver.running.finish().stdout
+
+
+@needs("systemd-sysusers")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users")
+def test_the_receivers_user(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    done = run("systemd-sysusers", f"--root={tmp_path}", CONTRIB / "pgdoctor-serve.sysusers.conf")
+    assert done.returncode == 0, done
+    (fields,) = [line.split(":") for line in (tmp_path / "etc" / "passwd").read_text().splitlines() if "pgd" in line]
+    assert (fields[0], fields[5]) == ("pgdoctor-serve", "/var/lib/pgdoctor-serve")
 
 
 @needs("systemd-sysusers")
@@ -110,18 +152,23 @@ def test_sysusers_and_tmpfiles(tmp_path: Path) -> None:
     assert modes == {"pgdoctor": (0o750, group), "config.yaml": (0o640, group), "token": (0o600, 0)}
 
 
-def test_the_plist() -> None:
-    path = CONTRIB / "com.pgdoctor.plist"
+@pytest.mark.parametrize("name", ["com.pgdoctor", "com.pgdoctor.serve"])
+def test_the_plists(name: str) -> None:
+    path = CONTRIB / f"{name}.plist"
     keys = re.findall(r"<key>(.*?)</key>", path.read_text())
     assert len(keys) == len(set(keys)), "plistlib does not see that a key is there twice"
     job = plistlib.loads(path.read_bytes())
-    assert job["Label"] == path.stem == "com.pgdoctor"
-    assert job["ProgramArguments"] == ["/usr/local/bin/pgdoctor", "daemon", "--log-file", job["StandardOutPath"]]
+    assert job["Label"] == name
     assert job["StandardErrorPath"] == job["StandardOutPath"]
-    assert job["EnvironmentVariables"] == {"PGDOCTOR_CONFIG": "/etc/pgdoctor/config.yaml"}
     assert job["KeepAlive"] is job["RunAtLoad"] is True
     assert job["Umask"] == 0o077
-    assert job["ExitTimeOut"] > 30
+    if name == "com.pgdoctor":
+        assert job["ProgramArguments"] == ["/usr/local/bin/pgdoctor", "daemon", "--log-file", job["StandardOutPath"]]
+        assert job["EnvironmentVariables"] == {"PGDOCTOR_CONFIG": "/etc/pgdoctor/config.yaml"}
+        assert job["ExitTimeOut"] > 30
+    else:
+        assert job["ProgramArguments"] == ["/usr/local/bin/pgdoctor", "serve", "--sign-in"]
+        assert job["ExitTimeOut"] > 10
 
 
 def test_the_sample_configuration_loads(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from tests.postgres.fetch import installed
 from tests.waiting import wait_for
 
 PARTS = {
-    "PostgreSQL": "bin/postgres -D",
+    "PostgreSQL": "postgres/data -p",
+    "the standby": "postgres/standby -p",
     "the receiver": "pgdoctor.py serve",
     "the workload": "pgdoctor_lib.demo.workload",
     "the daemon": "pgdoctor.py daemon",
@@ -37,6 +38,7 @@ from pgdoctor_lib.demo import servers
 servers.FOLDERS = ()
 raise SystemExit(pgdoctor.main(["demo"]))
 """
+DATABASES = ("shop", "analytics", "shop-standby")
 OPEN = build_opener(ProxyHandler({}))
 
 
@@ -74,11 +76,16 @@ class Demo:
             found[database["name"]] = self.get(f"api/snapshots/{listed[0]['id']}")
         return found
 
-    def wait_for_both(self) -> dict[str, Any]:
-        """Wait until each of the two databases was delivered once."""
-        for name in ("shop", "analytics"):
+    def wait_for_all(self) -> dict[str, Any]:
+        """Wait until each of the databases was delivered once."""
+        for name in DATABASES:
             self.running.wait_for_line(rf"\[{name}\] Collecting #\d+\.\.\. uploading\.\.\. ✓", timeout_s=60)
         return self.snapshots()
+
+    def view(self, name: str, path: str) -> str:
+        """A page of a database, as HTML."""
+        [identity] = [each["id"] for each in self.get("api/databases")["databases"] if each["name"] == name]
+        return str(self.get(f"databases/{identity}/{path}"))
 
     def pid(self, part: str) -> int:
         """The process of one of its parts."""
@@ -89,7 +96,7 @@ class Demo:
     def assert_nothing_left(self) -> None:
         """No file, and no process that has to do with it."""
         assert list(self.temporary.iterdir()) == []
-        wait_for(lambda: not self.left(), f"processes left: {self.left()}", timeout_s=5)
+        wait_for(lambda: not self.left(), f"processes left: {self.left()}")
 
     def left(self) -> list[str]:
         """The command lines of processes that were made for this demo."""
@@ -144,10 +151,13 @@ def test_shows_the_whole_product_and_leaves_nothing(start_demo: Callable[..., De
     if programs is None:
         pytest.fail("not fetched") if os.environ.get("CI") == "true" else pytest.skip(f"no PostgreSQL {major} here")
     demo = start_demo(path=str(programs))
-    snapshots = demo.wait_for_both()
+    snapshots = demo.wait_for_all()
     assert demo.running.lines[1].startswith(f"Starting PostgreSQL {major}.")
     assert "shop" in demo.get("")
-    for name in ("shop", "analytics"):
+    wait_for(lambda: "streaming" in demo.view("shop", "replication"), "no standby")
+    if major >= 16:
+        assert re.search('"plan": {.*"Relation Name": "events"', json.dumps(_plans(demo))), _plans(demo)
+    for name in DATABASES:
         assert snapshots[name]["meta"]["db_version"].startswith(f"PostgreSQL {major}.")
         assert snapshots[name]["errors"] == []
         assert snapshots[name]["has_pg_stat_statements"]
@@ -169,7 +179,7 @@ def test_the_pip_installed_server(cli: Cli, temporary: Path, wheel_path: str) ->
     bare.mkdir()
     running = cli.start(env={"TMPDIR": str(temporary), "PATH": str(bare), "PYTHONPATH": wheel_path})
     demo = Demo(running, temporary)
-    snapshots = demo.wait_for_both()
+    snapshots = demo.wait_for_all()
     assert snapshots["shop"]["meta"]["db_version"].startswith("PostgreSQL 18.")
     assert snapshots["shop"]["has_pg_stat_statements"]
     demo.running.send(signal.SIGTERM)
@@ -180,7 +190,7 @@ def test_the_pip_installed_server(cli: Cli, temporary: Path, wheel_path: str) ->
 
 def test_installed_by_pip(installed_cli: Cli, temporary: Path) -> None:
     demo = Demo(installed_cli.start("demo", env={"TMPDIR": str(temporary)}), temporary)
-    assert set(demo.wait_for_both()) == {"shop", "analytics"}
+    assert set(demo.wait_for_all()) == set(DATABASES)
     demo.running.send(signal.SIGINT)
     assert demo.running.finish().returncode == 0
     demo.assert_nothing_left()
@@ -201,7 +211,7 @@ def test_no_postgresql_at_all(cli: Cli, temporary: Path) -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_dies_ends_the_demo(start_demo: Callable[..., Demo], part: str) -> None:
     demo = start_demo()
-    demo.wait_for_both()
+    demo.wait_for_all()
     os.kill(demo.pid(part), signal.SIGKILL)
     ended = demo.running.finish()
     assert ended.returncode == 1
@@ -222,16 +232,16 @@ def test_a_signal_while_it_starts(start_demo: Callable[..., Demo], number: signa
 
 def test_killed_outright_nothing_lingers(start_demo: Callable[..., Demo]) -> None:
     demo = start_demo()
-    demo.wait_for_both()
+    demo.wait_for_all()
     demo.running.send(signal.SIGKILL)
     demo.running.process.wait()
-    wait_for(lambda: not list(demo.temporary.iterdir()), "files left after kill -9", timeout_s=20)
+    wait_for(lambda: not list(demo.temporary.iterdir()), "files left after kill -9")
     demo.assert_nothing_left()
 
 
 def test_a_closed_terminal_ends_it(start_demo: Callable[..., Demo]) -> None:
     demo = start_demo(tty=True)
-    demo.wait_for_both()
+    demo.wait_for_all()
     demo.running.send(signal.SIGHUP)
     assert demo.running.finish().returncode == 0
     demo.assert_nothing_left()
@@ -240,7 +250,7 @@ def test_a_closed_terminal_ends_it(start_demo: Callable[..., Demo]) -> None:
 def test_the_users_own_settings_and_state_are_left_alone(start_demo: Callable[..., Demo], cli: Cli) -> None:
     before = sorted(cli.home.rglob("*"))
     demo = start_demo(PGDOCTOR_ENDPOINT="http://127.0.0.1:1/", PGUSER="nobody", HTTP_PROXY="http://127.0.0.1:1/")
-    demo.wait_for_both()
+    demo.wait_for_all()
     assert sorted(cli.home.rglob("*")) == before
     demo.running.send(signal.SIGINT)
     assert demo.running.finish().returncode == 0
@@ -249,7 +259,7 @@ def test_the_users_own_settings_and_state_are_left_alone(start_demo: Callable[..
 
 def test_secrets_stay_private(start_demo: Callable[..., Demo]) -> None:
     demo = start_demo()
-    demo.wait_for_both()
+    demo.wait_for_all()
     config = demo.folder / "own" / "pgdoctor.yaml"
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
@@ -282,9 +292,10 @@ def test_a_port_that_is_none(cli: Cli) -> None:
         assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
 
 
+@pytest.mark.timeout(600)
 def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> None:
     demo = start_demo()
-    demo.wait_for_both()
+    demo.wait_for_all()
 
     def seen() -> set[str]:
         sections = [snapshot["sections"] for snapshot in demo.snapshots().values()]
@@ -292,11 +303,37 @@ def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> 
         return {what for what in ("idle in transaction", "carts", "page_views") if what in text}
 
     wait_for(lambda: len(seen()) == 3, "what the workload does is not in the snapshots", timeout_s=60)
-    wait_for(lambda: "shop checkout" in _locks(demo), "no wait", 60)
+    wait_for(lambda: "shop checkout" in _locks(demo), "no wait", 150)
+    demo.running.wait_for_line("^pgdoctor mark v2: ", 120)
+    wait_for(lambda: "v2" in _marks(demo), "no mark", 60)
+    wait_for(lambda: _is_slower(demo), "the statement's page does not tell what became of it", 150)
+    grown = re.compile(r"public\.events.*\+[0-9.]+ [KM]iB")
+    wait_for(lambda: grown.search(demo.view("shop", "tables")), "it does not grow", 150)
     demo.running.send(signal.SIGINT)
     assert demo.running.finish().returncode == 0
+
+
+def _plans(demo: Demo) -> Any:
+    """What was told of plans in the database `shop`."""
+    [shop] = [each["id"] for each in demo.get("api/databases")["databases"] if each["name"] == "shop"]
+    return demo.get(f"api/databases/{shop}/sections/plans")["rows"]
+
+
+def _is_slower(demo: Demo) -> bool:
+    """Whether the page of the statement that version 2 has slowed down tells so."""
+    [shop] = [each["id"] for each in demo.get("api/databases")["databases"] if each["name"] == "shop"]
+    told = demo.get(f"api/databases/{shop}/queries")["queries"]
+    own = [each["queryid"] for each in told if (each["query"] or "").startswith("SELECT kind")]
+    return any(re.search("<td>v2</td>.*[0-9] times", demo.view("shop", f"queries/{queryid}")) for queryid in own)
 
 
 def _locks(demo: Demo) -> str:
     """Who waits for whom, by whichever database brought it along."""
     return json.dumps([each["sections"].get("locks") for each in demo.snapshots().values()])
+
+
+def _marks(demo: Demo) -> list[str]:
+    """The labels of the marks that the receiver knows of."""
+    found = demo.get("api/databases")["databases"]
+    listed = [demo.get(f"api/databases/{each['id']}/events")["events"] for each in found]
+    return [event["text"] for events in listed for event in events if event["kind"] == "mark"]

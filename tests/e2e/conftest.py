@@ -10,9 +10,22 @@ import pytest
 
 from tests.fix_daemon import Cli
 from tests.fix_endpoint import Endpoint
+from tests.postgres.server import Server
 
 TOKEN = "tok-e2e-5f1c0a"
 STAMP = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]"
+
+
+@pytest.fixture
+def sick(make_server: Callable[..., Server]) -> Server:
+    """A server one of whose slots has lost its WAL."""
+    server = make_server(max_slot_wal_keep_size="1MB", max_wal_size="32MB", min_wal_size="32MB")
+    server.sql("SELECT pg_create_physical_replication_slot('gone', true)")
+    for _ in range(4):
+        server.sql("CREATE TABLE filler AS SELECT g FROM generate_series(1, 1000) g; DROP TABLE filler")
+        server.sql("SELECT pg_switch_wal()")
+    server.sql("CHECKPOINT")
+    return server
 
 
 @pytest.fixture

@@ -168,3 +168,17 @@ def test_what_has_it_record_is_sql(cli: Cli, multi: Multi, apart: Server) -> Non
     assert line.startswith("✗ app: top_queries: pg_stat_statements records nothing; ALTER SYSTEM SET ")
     cure(line, apart)
     assert not [line for line in lines_of(cli, "app") if line.startswith("✗ ")]
+
+
+def test_databases_that_do_not_let_the_role_in_are_named(cli: Cli, multi: Multi, fresh_server: Server) -> None:
+    fresh_server.create_role("watcher", PASSWORD)
+    for name in ("open", 'it\'s "closed"', "other"):
+        fresh_server.create_database(name)
+    fresh_server.sql("""REVOKE CONNECT ON DATABASE "it's ""closed\""" FROM PUBLIC""")
+    fresh_server.sql("REVOKE CONNECT ON DATABASE other FROM PUBLIC")
+    multi({"all": {"dsn": fresh_server.dsn("postgres", "watcher", PASSWORD), "discover": {"exclude": ["other"]}}})
+    lines = lines_of(cli, "all")
+    assert lines[0] == "✓ all: 2 databases found"
+    [line] = [line for line in lines if line.startswith("! all: not watched: ")]
+    cure(line, fresh_server)
+    assert lines_of(cli, "all") == ["✓ all: 3 databases found"]

@@ -301,8 +301,9 @@ def test_a_database_that_is_down_comes_up_and_goes_down_again(
     seen = len(endpoint.snapshots)
     wait_for(lambda: any(s["database"]["name"] == "flaky" for s in endpoint.snapshots[seen + 3 :]), "after the restart")
     fresh_server.stop("immediate")
-    failures = daemon.output.count("✗")
-    wait_for(lambda: daemon.output.count("✗") > failures, "down again")
+    [told] = wait_for(lambda: endpoint.snapshots[-1]["agent"]["unreachable"], "the other one's snapshots do not tell")
+    assert (told["name"], told["since"] > 1e9) == ("flaky", True)
+    assert told["error"].startswith("collection failed: ")
     daemon.send()
     done = daemon.finish()
     assert done.returncode == 0

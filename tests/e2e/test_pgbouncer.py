@@ -43,7 +43,7 @@ def test_console_and_database(
     assert (told["meta"]["db_name"], set(told["sections"]), told["errors"]) == ("pgbouncer", {"pgbouncer"}, [])
     assert told["meta"]["db_version"] == told["sections"]["pgbouncer"]["version"]
     assert db.name in [row["database"] for row in told["sections"]["pgbouncer"]["pools"]]
-    assert set(told["agent"]["collectors"]) == {"pgbouncer"}
+    assert set(told["agent"]["collectors"]) == {"pgbouncer", "checks"}
     assert (bodies["app"]["meta"]["db_name"], bodies["app"]["errors"]) == (db.name, [])
     assert "tables" in bodies["app"]["sections"]
     assert tested.returncode == 1, "one of the three is shut"

@@ -21,6 +21,7 @@ MODES = ("values", "values", "shape", "messages", "errors", "auth", "copy", "flo
 _VERSIONS = ("16.3", "18.1", "12.0", "9.6.1", "99.99", "x", "", "16\n\x1b[31m", "1" * 5000, "-1", "16.3 (Odd \u202e)")
 _BEGIN = [b"x"] * 8 + [b"4711"]
 _FACTS = [b"160003", b"16.3", b"UTF8", b"f", b"app", b"u", b"t", b"t", b"f", b"", b"5", b"1795000000.5"]
+_FACTS += [b"97", b"5", b"-1", b"-1"]  # connections
 _FACTS.append(b'{"pg_stat_statements": ["1.10", "public"]}')
 _SECTION = b'1 {"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
 _CLOCK = b"1795000000000.5"
@@ -143,7 +144,7 @@ class BadServer:
                 *data,
                 *dice.choice(([], [message(b"c"), _ready(b"T")])),
             ]
-        if b"BEGIN READ ONLY" in sql:
+        if sql.startswith(b"BEGIN "):
             return [_done(b"BEGIN"), *self._rows([_BEGIN])]
         if sql.startswith((b"COMMIT", b"ROLLBACK")):
             return [_done(b"COMMIT"), _ready(b"I")]
@@ -288,12 +289,14 @@ def _row_for(sql: bytes) -> list[bytes]:
     if b"pgdoctor:facts" in sql:
         return list(_FACTS)
     sql = sql.rpartition(b"pg_catalog.pg_backend_pid(); ")[2]
+    if sql.startswith(b"SELECT /* pgdoctor:session"):
+        return _BEGIN
     if sql.startswith(b"SELECT /* pgdoctor:top_queries"):
         return [_CLOCK, _TOP, _CLOCK, b"false"]
-    if sql.startswith(b"SELECT /* pgdoctor:"):
+    if sql.startswith(b"SELECT /* pgdoctor:") and not sql.startswith(b"SELECT /* pgdoctor:cycle"):
         return [_CLOCK, _SECTION, _CLOCK, b"false"]
     quick = sum(not part.every_s for part in sections(healthy_facts(), "masked"))
-    return [_CLOCK, *[_SECTION, _CLOCK] * quick, b"false"]
+    return [_CLOCK, _CLOCK, *[_SECTION, _CLOCK] * quick, b"false"]
 
 
 def _ready(state: bytes) -> bytes:

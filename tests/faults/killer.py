@@ -33,12 +33,12 @@ STEPS = (
     Step("before a byte is written", "write", r'"\37\213', ASIDE, folder=False),
     Step("half written", "unlinkat", '".', ASIDE, small_files=True),
     Step("before the file's fsync", "fsync", ".json.gz>", ASIDE, folder=False),
-    Step("after the fsync, before the rename", "renameat", ".json.gz", ASIDE),
+    Step("after the fsync, before the rename", "renameat", '>, ".', ASIDE),
     Step("after the rename, before the folder's fsync", "fsync", "", SEALED),
     Step("before the first byte on the wire", "sendto", '"POST ', SEALED, folder=False),
     Step("between head and body on the wire", "sendto", r'"\37\213', SEALED, folder=False),
-    Step("after the upload, before the unlink", "unlinkat", ".json.gz", SEALED),
-    Step("after the unlink", "unlinkat", ".json.gz", NOTHING, after=True),
+    Step("after the upload, before it leaves the spool", "renameat", "/last>", SEALED),
+    Step("after it left the spool", "renameat", "/last>", NOTHING, after=True),
 )
 
 
@@ -52,7 +52,7 @@ class Killer:
     def rehearse(self, step: Step, count: int) -> list[int]:
         """Where the step's call is, in the first `count` cycles, among the calls of its thread, counted from 1."""
         daemon = self._start(step)
-        wait_for(lambda: len(self._hits(step)) >= count, f"{daemon!r} {self._calls()[-3:]}")
+        wait_for(lambda: len(self._hits(step)) >= count, lambda: f"{daemon!r} {self._calls()[-3:]}")
         daemon.kill()
         return self._hits(step)
 
@@ -70,8 +70,8 @@ class Killer:
 
     def _kill_after(self, step: Step, number: int) -> bool:
         daemon = self._start(step, f"delay_exit=60000000:when={number}")
-        wait_for(lambda: number in self._hits(step), f"{daemon!r}")
-        wait_for(lambda: not self._scene.names(), f"{daemon!r}")
+        wait_for(lambda: number in self._hits(step), lambda: f"{daemon!r}")
+        wait_for(lambda: not self._scene.names(), lambda: f"{daemon!r}")
         daemon.kill()
         return True
 

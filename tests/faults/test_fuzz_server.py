@@ -87,8 +87,8 @@ class OneSpoiled(BadServer):
 
     def _rows(self, rows: list[list[bytes]]) -> list[bytes]:
         [row] = rows
-        if len(row) > 1 and row[1].startswith(b'1 {"rows"') and not self._is_done:
-            self._is_done, row = True, [row[0], b"1 " + self._spoiled, *row[2:]]
+        if len(row) > 4 and row[2].startswith(b'1 {"rows"') and not self._is_done:
+            self._is_done, row = True, [*row[:2], b"1 " + self._spoiled, *row[3:]]
         return super()._rows([row])
 
 
@@ -114,7 +114,7 @@ EXTENSIONS = ('{"a": null}', '{"pg_stat_statements": ["1.10", null]}', "[", '{"a
 
 @pytest.mark.parametrize("text", EXTENSIONS)
 def test_extensions_that_make_no_sense(text: str) -> None:
-    row = ("160003", "16.3", "UTF8", "f", "app", "u", "t", "t", "f", "", "5", "1")
+    row = ("160003", "16.3", "UTF8", "f", "app", "u", "t", "t", "f", "", "5", "1", "97", "5", "-1", "-1")
     with pytest.raises((ValueError, TypeError)):  # which `Session` tells as an error of ours
         parse_facts((*row, text))
 

@@ -19,7 +19,8 @@ INTERVAL_S = 1
 CLOCKS_S = (-0.1, 0.0, 0.1)  # what they are off
 LOCKS = "SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND granted"
 COLLECTED = """
-    SELECT coalesce(sum(calls), 0)::int FROM pg_stat_statements WHERE query LIKE '%SELECT /* pgdoctor */ date_part%'
+    SELECT coalesce(sum(calls), 0)::int FROM pg_stat_statements
+     WHERE query LIKE '%SELECT /* pgdoctor:cycle */ date_part%'
 """  # what each cycle asks, once
 Hosts = Callable[..., list[Host]]
 

@@ -15,6 +15,7 @@ from psycopg2 import sql as compose
 from tests.fix_daemon import Cli
 from tests.postgres.server import Server
 from tests.receiver.client import TOKEN, Client
+from tests.receiver.pages import visit
 from tests.waiting import wait_for
 
 NAMES = [
@@ -126,9 +127,7 @@ def _all(receiver: Client, count: int) -> list[dict[str, Any]] | None:
 def _check_pages(receiver: Client, source: str) -> str:
     """The page shows text and nothing else; the newest snapshot, as text, is JSON without an error in it."""
     for path in ("/", f"/databases/{source}"):
-        page = receiver.get(path).text
-        assert not CONTROL.search(page)
-        assert not re.search(r"<(script|b|x|!--)[ >]", page)
+        assert not CONTROL.search(visit(receiver, path).html)
     [newest] = receiver.get(f"/api/databases/{source}/snapshots?limit=1").json["snapshots"]
     body = receiver.get(f"/api/snapshots/{newest['id']}").body.decode("utf-8")
     document = json.loads(body)

@@ -170,7 +170,10 @@ def test_no_secret_is_written_or_shown(
     for name in planted[: amount(1, 10)]:
         searched.run("snapshot", name)
         searched.run("upload", name, "--debug")
+    for words in ("report", "bundle", "bundle right -o right.tar.gz", "bundle echo-url -o echo.tar.gz"):
+        searched.run(*words.split(), "--debug", env=IN_ENVIRONMENT)
     searched.add_files()
+    assert len([where for where in searched.found if ".tar.gz gunzipped" in where]) == 3
     searched.add("bodies", *echo.bodies)
     for body in echo.bodies:
         searched.add("body", body)

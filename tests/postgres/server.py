@@ -1,11 +1,12 @@
 """One PostgreSQL cluster of the tests: made, started, asked, stopped, removed.
 
-All clusters of a run lie in one folder, pgdoctor-tests-PID, owned by `postgres` when we are root: in memory, where
+All clusters of a process lie in one folder, pgdoctor-tests-PID, owned by `postgres` when we are root: in memory, where
 there is much of it (to make a cluster or a database takes a quarter of the time), else in /tmp.
 What a killed run left behind is stopped and removed by the next one (`sweep`).
 """
 
 import atexit
+import fcntl
 import os
 import pwd
 import random
@@ -16,10 +17,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -35,7 +38,6 @@ _SETTINGS = """
 listen_addresses = '127.0.0.1'
 shared_preload_libraries = 'pg_stat_statements'
 password_encryption = 'scram-sha-256'
-fsync = off
 shared_buffers = '32MB'
 """
 _NOTHING = compose.SQL("")
@@ -75,10 +77,13 @@ class Server:
         return f"<PostgreSQL {self.major} on port {self.port}>"
 
     @classmethod
-    def create(cls, major: int, programs: str, **settings: object) -> "Server":
-        """Make a cluster and start it, with `settings` in force until the first `restart`."""
+    def create(cls, major: int, programs: str, *, checksums: bool | None = None, **settings: object) -> "Server":
+        """Make a cluster and start it, with `settings` in force until the first `restart`.
+
+        `checksums`: whether it has data checksums; None for what its major comes with.
+        """
         server = cls(major, programs, _new_folder(major))
-        _run(["cp", "-a", str(_initialised(major, programs)), str(server.data)])
+        _run(["cp", "-a", str(_initialised(major, programs, checksums)), str(server.data)])
         server._append("postgresql.conf", f"{_SETTINGS}unix_socket_directories = '{server.socket_dir}'\n")
         (server.data / "pg_hba.conf").write_text(_HBA)
         cls.alive.append(server)
@@ -112,7 +117,13 @@ class Server:
         assert self.primary
         [(written,)] = self.primary.sql("SELECT pg_current_wal_lsn()")
         behind = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
-        wait_for(lambda: self.sql(behind, (written,))[0][0], f"{self} has not caught up")
+
+        def has_caught_up() -> bool:
+            with suppress(psycopg2.OperationalError):  # what it replays may cancel even this
+                return bool(self.sql(behind, (written,))[0][0])
+            return False
+
+        wait_for(has_caught_up, f"{self} has not caught up")
 
     def start(self, **settings: object) -> None:
         """Start it, with `settings` in force until it stops; returns when it takes connections."""
@@ -166,14 +177,21 @@ class Server:
     def sql(
         self, statement: Any, params: Sequence[object] | None = None, dbname: str = "postgres", user: str = "postgres"
     ) -> list[tuple[Any, ...]]:
-        """Run `statement` in a connection of its own; its rows, where it has any."""
+        """Run `statement` in a connection of its own; its rows, where it has any.
+
+        Its backend is gone then: one reports what it counted as it ends, which would come after the next one's VACUUM.
+        """
         connection = self.connect(dbname, user)
+        backend = Path("/proc", str(connection.info.backend_pid))
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement, params)
                 return cursor.fetchall() if cursor.description else []
         finally:
             connection.close()
+            end = time.monotonic() + 2  # a stopped one does not end
+            while backend.exists() and time.monotonic() < end:
+                time.sleep(0.0005)
 
     def forget_connections(self) -> None:
         """What was connected so far stays open when `hang_up` comes."""
@@ -291,7 +309,7 @@ def stop_all() -> None:
     for server in list(Server.alive):
         server.primary = None
         server.destroy()
-    shutil.rmtree(_root(), ignore_errors=True)
+    shutil.rmtree(_root(os.getpid()), ignore_errors=True)
 
 
 def sweep() -> None:
@@ -346,26 +364,38 @@ def _owner() -> tuple[int, int]:
 
 
 @cache
-def _root() -> Path:
+def _root(pid: int) -> Path:
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ROOMY_BYTES
-    return (_MEMORY if roomy else _DISK) / f"pgdoctor-tests-{os.getpid()}"
+    return (_MEMORY if roomy else _DISK) / f"pgdoctor-tests-{pid}"
 
 
 def _new_folder(major: int) -> Path:
-    folder = _root() / f"pg{major}-{secrets.token_hex(3)}"
-    for each in (_root(), folder):
-        each.mkdir(mode=0o700, exist_ok=True)
-        shutil.chown(each, *_owner())
+    return _made(_made(_root(os.getpid())) / f"pg{major}-{secrets.token_hex(3)}")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    shutil.chown(folder, *_owner())
     return folder
 
 
 @cache
-def _initialised(major: int, programs: str) -> Path:
-    """What initdb makes, to be copied: its clusters share their system identifier."""
-    folder = _new_folder(major) / "data"
-    options = ("-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync")
-    _run([f"{programs}/initdb", "-D", str(folder), *options])
-    return folder
+def _initialised(major: int, programs: str, checksums: bool | None) -> Path:
+    """What initdb makes, once for all processes of a run, to be copied: its clusters share their system identifier."""
+    options = ["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync"]
+    asked = ""
+    if checksums is not None and checksums != (major >= 18):
+        asked = "--data-checksums" if checksums else "--no-data-checksums"
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = _made(_made(_root(run)) / f"pg{major}{asked}")
+    data, coming = folder / "data", folder / "coming"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not data.exists():
+            shutil.rmtree(coming, ignore_errors=True)  # of a process that was killed
+            _run([f"{programs}/initdb", "-D", str(coming), *options, *filter(None, [asked])])
+            coming.rename(data)
+    return data
 
 
 def _run(command: list[str]) -> None:
@@ -387,14 +417,20 @@ def _name(name: str) -> compose.Identifier:
     return compose.Identifier(name)
 
 
+@cache
+def _ports() -> Iterator[int]:
+    """Those of this process, each once in a long while: below the range from which the kernel takes outgoing ones."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
+    ports = list(range(15000 + worker, 30000, 10))
+    random.shuffle(ports)
+    return cycle(ports)
+
+
 def free_port() -> int:
-    """A port nobody has, below the range from which the kernel takes those of outgoing connections."""
-    while True:
-        port = random.randrange(15000, 30000)
-        with socket.socket() as probe:
+    """A port nobody has, nor will be given by another process of this run before it is taken."""
+    for port in _ports():
+        with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+            probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("a cycle has no end")

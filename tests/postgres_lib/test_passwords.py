@@ -255,4 +255,4 @@ def test_waiting_for_it_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(passwords, "COMMAND_S", 0.5)
     began = time.monotonic()
     failure(of_command(None, script(tmp_path / "ask", "exec >&-; sleep 600")))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pgdoctor_lib.postgres.query import load, quote_identifier, quote_literal
+from pgdoctor_lib.postgres.query import load
+from pgdoctor_lib.quoting import quote_identifier, quote_literal
 
 META = "-- source: v\n-- scope: server\n-- rows: one\n-- needs: nothing\n"
 MARKED = """SELECT a,

@@ -15,14 +15,12 @@ def test_a_slow_resolver_holds_up_only_those_who_need_it() -> None:
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome["slow"] == "the look-up of host name db0.slow took longer than 0.3 s"
-    assert [found for found, _ in outcome["literals"]] == [["127.0.0.1"], ["::1"], ["fe80::1%lo"]]
-    assert max(took_s for _, took_s in outcome["literals"]) < 0.2
-    assert outcome["endpoint_s"] < 1
+    assert outcome["literals"] == [["127.0.0.1"], ["::1"], ["fe80::1%lo"]]
     assert outcome["first"] == ["192.0.2.1"]
     assert outcome["flaky"] == [["192.0.2.1"]] * 2
-    assert [found for found, _ in outcome["again"]] == [["192.0.2.1"]] * 2
-    assert outcome["again"][0][1] < 1.5  # a quarter of a second, not the five that a new name would be given
-    assert outcome["again"][1][1] < 0.2  # still under way: no wait at all
+    *found, took_s = outcome["again"]
+    assert found == [["192.0.2.1"]] * 2
+    assert took_s < 30  # a quarter of a second once, not each of the 200 times, nor the minute of a new name
     assert outcome["new"][0] == ["192.0.2.1"]
     assert outcome["at_once"] < outcome["threads"][0]
     assert outcome["threads"][0] == outcome["threads"][1]

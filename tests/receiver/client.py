@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from pgdoctor_lib.snapshot import Agent, Collected, CollectorError, Section, Snapshot, new_id
+from pgdoctor_lib.snapshot import Agent, Collected, CollectorError, Section, Snapshot, Unreachable, new_id
 from tests.fix_daemon import Cli, Running
 
 TOKEN = "a-token-for-the-tests-0123456789"
@@ -33,6 +33,18 @@ class Answer:
         return self.body.decode()
 
 
+def exchange(
+    connection: HTTPConnection, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+) -> Answer:
+    """One request on a connection that is closed then; header names with _ for -."""
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
 class Client:
     """A started receiver and the requests that tests send it."""
 
@@ -43,13 +55,7 @@ class Client:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """One request on a connection of its own; header names with _ for -."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-            response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
-        finally:
-            connection.close()
+        return exchange(HTTPConnection("127.0.0.1", self.port, timeout=30), method, path, body, headers)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.ask("GET", path, **headers)
@@ -104,6 +110,7 @@ def snapshot(
     query: str = "SELECT $1",
     errors: tuple[CollectorError, ...] = (),
     tags: tuple[str, ...] | dict[str, str] = ("critical",),
+    unreachable: tuple[Unreachable, ...] = (),
 ) -> Snapshot:
     at = time.time() - ago_s
     top = [{"fingerprint": "1", "normalized_query": query, "calls": 1523, "total_exec_time_ms": 45_100.5,
@@ -111,4 +118,6 @@ def snapshot(
     activity = {"rows": [], "total": {"count": 9, "by_state": {"active": 3, "idle": 6}}, "more": 0}
     sections = (Section("database", json.dumps({"size_bytes": size_bytes})), Section("activity", json.dumps(activity)))
     collected = Collected("app", "PostgreSQL 15.18", sections, json.dumps(top), errors)
-    return Snapshot(new_id(at), at, 14.2, Agent("1.0.0", "mon-1", 4711), name, tags, 60, collected)
+    return Snapshot(
+        new_id(at), at, 14.2, Agent("1.0.0", "mon-1", 4711, unreachable=unreachable), name, tags, 60, collected
+    )

@@ -1,8 +1,14 @@
+import re
 import socket
+import time
 from contextlib import closing
+from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 
+from pgdoctor_lib.receiver.guard import SIGNED_IN_S, Guard
+from pgdoctor_lib.secret import Secret
 from tests.fix_daemon import Cli
 from tests.receiver.client import TOKEN, Client, head, snapshot, status_of
 
@@ -47,10 +53,22 @@ def test_the_token_is_good_under_any_name(shared: Client) -> None:
     assert status_of(shared.raw(head(str(len(body)), host="receiver.internal") + body)) == 201
 
 
-def test_behind_a_proxy_reading_needs_the_token(shared: Client) -> None:
-    assert shared.get("/", X_Forwarded_For="192.0.2.7").status == 401
-    assert shared.get("/api/databases", Forwarded="for=192.0.2.7").status == 401
-    assert shared.get("/api/databases", X_Forwarded_For="192.0.2.7", **BEARER).status == 200
+@pytest.mark.parametrize(
+    "header", ["X_Forwarded_For", "X_Forwarded_Proto", "X_Forwarded_Port", "X_Real_IP", "Forwarded", "Via"]
+)
+def test_behind_a_proxy_reading_needs_the_token(shared: Client, header: str) -> None:
+    for name in ("127.0.0.1:8432", "pgdoctor.example.com"):
+        by_proxy = {header: "443", "Host": name}
+        page = shared.get("/", **by_proxy)
+        assert (page.status, 'action="/login"' in page.text) == (401, True)
+        assert shared.get("/api/databases", **by_proxy).status == 401
+        assert shared.get("/api/databases", **by_proxy, **BEARER).status == 200
+
+
+def test_a_foreign_name_reads_nothing_with_a_wrong_token(shared: Client) -> None:
+    for wrong in ({"Authorization": "Bearer wrong"}, {"Cookie": "pgdoctor=.wrong"}):
+        for path in ("/", "/api/databases", "/metrics"):
+            assert shared.get(path, Host="evil.example", **wrong).status == 401
 
 
 def test_beyond_this_machine_reading_needs_the_token(cli: Cli) -> None:
@@ -72,17 +90,134 @@ def test_the_token_buys_a_cookie_that_reads(cli: Cli) -> None:
     signed_in = receiver.ask("POST", "/login", f"token={TOKEN}".encode())
     assert (signed_in.status, signed_in.headers["location"]) == (303, "/")
     cookie, *attributes = signed_in.headers["set-cookie"].split("; ")
-    assert {"HttpOnly", "SameSite=Strict"} <= set(attributes)
+    assert set(attributes) == {"Path=/", "Max-Age=2592000", "HttpOnly", "SameSite=Lax"}
     assert TOKEN not in cookie
     assert receiver.get("/", Cookie=cookie).status == 200
     assert receiver.get("/", Cookie=cookie[:-1] + "x").status == 401
     assert receiver.ask("POST", "/api/snapshots", snapshot().body(), Cookie=cookie).status == 401
 
 
+def test_cookies_of_others_do_not_hide_it(cli: Cli) -> None:
+    receiver = Client(cli, "--sign-in")
+    own = receiver.ask("POST", "/login", f"token={TOKEN}".encode()).headers["set-cookie"].partition(";")[0]
+    for before, after in (
+        ('a={"x":1}; ', ""),
+        ("", '; a="b'),
+        ("a; =; ;", ";b=\\"),
+        ("pgdoctor=old; ", ""),
+        ("ü=é;  ", " "),
+    ):
+        assert receiver.get("/", Cookie=f"{before}{own}{after}").status == 200
+        assert receiver.get("/", Cookie=f"{before}x{own}{after}").status == 401
+
+
+def test_a_cookie_is_good_for_a_month() -> None:
+    clock = [1e9]
+    guard = Guard(Secret(TOKEN), loopback=False, host="0.0.0.0", wall=lambda: clock[0])
+    cookie = (guard.cookie(TOKEN) or "").partition(";")[0]
+    longer = cookie.replace(str(10**9 + SIGNED_IN_S), str(10**9 + 2 * SIGNED_IN_S))
+    assert longer != cookie
+    clock[0] += SIGNED_IN_S - 1
+    assert guard.reader({"HTTP_COOKIE": cookie})
+    clock[0] += 1
+    assert guard.reader({"HTTP_COOKIE": cookie}) is None
+    assert guard.reader({"HTTP_COOKIE": longer}) is None
+
+
+@pytest.mark.parametrize("given", ["", ".", "..", "....", "x", ".99999999999.", ".99999999999.x", "é.9.é"])
+def test_what_is_no_cookie(shared: Client, given: str) -> None:
+    assert shared.get("/", Cookie=f"pgdoctor={given}", Via="a proxy").status == 401
+
+
+def test_signing_out(cli: Cli) -> None:
+    receiver = Client(cli, "--sign-in")
+    cookie = receiver.ask("POST", "/login", f"token={TOKEN}".encode()).headers["set-cookie"].partition(";")[0]
+    assert '<form method="post" action="/logout"><button' in receiver.get("/", Cookie=cookie).text
+    out = receiver.ask("POST", "/logout", b"", Cookie=f"a=b; {cookie}", X_Forwarded_Proto="https, http")
+    assert (out.status, out.headers["location"]) == (303, "/login")
+    emptied, *attributes = out.headers["set-cookie"].split("; ")
+    assert (emptied, set(attributes)) == ("pgdoctor=", {"Path=/", "Max-Age=0", "HttpOnly", "SameSite=Lax", "Secure"})
+    assert "set-cookie" not in receiver.ask("POST", "/logout", b"").headers, "a form on another site"
+    assert receiver.get("/logout").status == 405
+
+
+def test_on_this_machine_there_is_nothing_to_sign_out_of(shared: Client) -> None:
+    assert "/logout" not in shared.get("/").text
+
+
+def test_the_token_that_connects_a_first_database(cli: Cli) -> None:
+    """Its file is named to who is on the machine where that lies."""
+    receiver = Client(cli, env={"PGDOCTOR_TOKEN": None})
+    path = str(cli.state / "pgdoctor" / "serve.token")
+    assert f"cat {path}" in unescape(receiver.get("/").text)
+    token = cli.run("serve", "token", "add", "red").stdout.strip()
+    page = receiver.get("/", Authorization=f"Bearer {token}").text
+    assert path not in page
+    assert "The token is the one that you signed in with." in page
+
+
+def test_a_projects_token_is_looked_up_once() -> None:
+    """Each time it waits for the store."""
+    asked: list[str] = []
+
+    def project_of(digest: str) -> str:
+        asked.append(digest)
+        return "red"
+
+    guard = Guard(Secret(TOKEN), loopback=True, host="127.0.0.1", wall=time.time, project_of=project_of)
+    for host in ("localhost", "pgdoctor.example.com"):
+        environ = {"HTTP_HOST": host, "HTTP_AUTHORIZATION": "Bearer of-a-project"}
+        assert (guard.is_meant(environ), guard.writer(environ)) == (True, "red")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        ("/", "/"),
+        ("/?tag=critical&q=a%20b", "/?tag=critical&q=a%20b"),
+        (f"/databases/{'0' * 12}/queries/-42?range=1h", f"/databases/{'0' * 12}/queries/-42?range=1h"),
+    ],
+)
+def test_signing_in_leads_to_what_was_asked_for(cli: Cli, asked: str, then: str) -> None:
+    receiver = Client(cli, "--sign-in")
+    found = re.search(r'name="to" value="(.*?)"', receiver.get(asked).text)
+    assert found
+    form = urlencode({"token": TOKEN, "to": unescape(found[1])}).encode()
+    assert receiver.ask("POST", "/login", form).headers["location"] == then
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["//evil.example", "https://evil.example/", "/\\evil.example", "/\r\nX: y", "/login", "/databases/../login", ""],
+)
+def test_signing_in_leads_nowhere_else(shared: Client, to: str) -> None:
+    form = urlencode({"token": TOKEN, "to": to}).encode()
+    assert shared.ask("POST", "/login", form).headers["location"] == "/"
+
+
+def test_behind_tls_the_cookie_and_the_address_are_of_tls(cli: Cli) -> None:
+    receiver = Client(cli, "--sign-in")
+    by_tls = {"X_Forwarded_Proto": "https", "Host": "pgdoctor.example.com"}
+    cookie = receiver.ask("POST", "/login", f"token={TOKEN}".encode(), **by_tls).headers["set-cookie"]
+    assert set(cookie.split("; ")[1:]) == {"Path=/", "Max-Age=2592000", "HttpOnly", "SameSite=Lax", "Secure"}
+    page = receiver.get("/", Cookie=cookie.partition(";")[0], **by_tls).text
+    assert "PGDOCTOR_ENDPOINT=https://pgdoctor.example.com/api/snapshots" in page
+
+
+def test_a_proxy_that_says_nothing_of_itself_reads_nothing_where_signing_in_is_asked(cli: Cli) -> None:
+    """As nginx does without `proxy_set_header`: to the receiver it looks like a browser on its own machine."""
+    receiver = Client(cli, "--sign-in")
+    for path in ("/", "/api/databases", "/metrics"):
+        assert receiver.get(path, Host=f"127.0.0.1:{receiver.port}").status == 401
+        assert receiver.get(path, Host="pgdoctor.example.com", **BEARER).status == 200
+    assert receiver.get("/readyz").status == 200
+
+
 def test_every_answer_is_inert(shared: Client) -> None:
     for path in ("/", "/api/databases", "/nothing", "/api/nothing", "/healthz"):
         headers = shared.get(path).headers
-        assert headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
+        assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert not [name for name in headers if name.startswith("access-control-")]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.receiver.client import TOKEN, Client, head, snapshot, status_of
+from pgdoctor_lib.receiver.intake import receive
+from tests.receiver.client import TOKEN, Client, everything, head, snapshot, status_of
 
 
 def test_a_snapshot_is_taken_once(receiver: Client) -> None:
@@ -61,7 +62,7 @@ def test_nothing_is_taken_without_the_token(receiver: Client, authorization: str
     answer = receiver.post(snapshot().body(), Authorization=authorization)
     assert answer.status == 401
     assert "error" in answer.json
-    assert receiver.get("/api/databases").json == {"databases": []}
+    assert receiver.get("/api/databases").json["databases"] == []
 
 
 def _changed(**change: Any) -> dict[str, Any]:
@@ -194,6 +195,20 @@ def test_too_long_in_chunks_is_refused_while_it_is_read(shared: Client) -> None:
     assert status_of(answer) == 413
 
 
+@pytest.mark.parametrize("size", [9_000_000, 50_000_000])
+def test_whoever_sends_too_much_is_told(shared: Client, size: int) -> None:
+    answer = shared.post_plain(bytes(size))
+    assert (answer.status, answer.json) == (413, {"error": "the body is over 8388608 bytes"})
+
+
+def test_too_long_is_refused_before_it_is_sent(shared: Client) -> None:
+    with shared.connect() as connection:
+        connection.sendall(head("9000000", "Expect: 100-continue"))
+        assert status_of(connection.recv(65536)) == 413
+        connection.shutdown(1)
+        assert b"100 Continue" not in everything(connection)
+
+
 def test_chunks_are_taken(shared: Client) -> None:
     body = snapshot().body()
     chunks = b"".join(
@@ -208,7 +223,7 @@ def test_a_body_that_ends_early_stores_nothing(receiver: Client) -> None:
         connection.sendall(head("5000") + snapshot().body()[:300])
         connection.shutdown(1)
         assert status_of(connection.recv(65536)) == 400
-    assert receiver.get("/api/databases").json == {"databases": []}
+    assert receiver.get("/api/databases").json["databases"] == []
 
 
 def test_expect_100_continue(shared: Client) -> None:
@@ -218,3 +233,10 @@ def test_expect_100_continue(shared: Client) -> None:
         assert status_of(connection.recv(65536)) == 100
         connection.sendall(body)
         assert status_of(connection.recv(65536)) == 201
+
+
+def test_what_is_asked_less_often_is_no_error() -> None:
+    document = json.loads(snapshot().body())
+    document["errors"] = [{"collector": "budget", "error": "asked for less often: tables"}]
+    taken = receive(json.dumps(document).encode(), "", None)
+    assert (taken.errors, taken.summary["errors"][0]["collector"]) == (0, "budget")

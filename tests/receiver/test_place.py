@@ -11,7 +11,7 @@ from tests.fix_daemon import Cli
 
 
 def test_it_starts_without_a_home(cli: Cli) -> None:
-    missing = {"HOME": "/nonexistent", "XDG_STATE_HOME": None, "STATE_DIRECTORY": str(cli.home / "given")}
+    missing = {"HOME": str(cli.home / "missing"), "XDG_STATE_HOME": None, "STATE_DIRECTORY": str(cli.home / "given")}
     running = cli.start("serve", "--port", "0", env=missing)
     running.wait_for_line(r"^Receiver listening on ")
     assert {path.name for path in (cli.home / "given").iterdir()} >= {"serve.db", "serve.token"}

@@ -1,103 +1,114 @@
-"""One database: what is wrong, its size over time, the queries that cost most, its figures, its last snapshots."""
+"""A database at a glance: what is wrong with it, what it does over time, and what happened."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from pgdoctor_lib.receiver.store import Line, Source
-from pgdoctor_lib.receiver.web import chart, home, parts
+from pgdoctor_lib.receiver.store.model import Event, Source
+from pgdoctor_lib.receiver.web import chart, events, findings, frame, panels, parts, units
+from pgdoctor_lib.receiver.web.ask import Ask
+from pgdoctor_lib.units import counted
 
-_QUERY_SHOWN = 160
+
+@dataclass(frozen=True)
+class Overview:
+    """What it shows. `found`: the open findings, or those of a span that is over; `happened`: the newest first;
+    `drawn`: pictures by finding.
+    """
+
+    source: Source
+    found: Sequence[findings.Told]
+    happened: Sequence[Event]
+    data: chart.Data
+    drawn: Mapping[str, str]
 
 
-def view(source: Source, lines: Sequence[Line], sizes: Sequence[tuple[float, int]], now: float) -> str:
-    """The page of one database, from its latest snapshot, its last `lines` and its size over time."""
-    sections = (
-        _head(source, now),
-        _errors(source.summary["errors"]),
-        f"<h2>Size</h2>{chart.sizes(sizes)}",
-        _queries(source.summary),
-        _figures(source.summary["figures"]),
-        _snapshots(lines, now),
+def view(overview: Overview, ask: Ask, foot: frame.Foot) -> str:
+    """The page."""
+    source, data = overview.source, overview.data
+    body = (
+        f"{frame.heading('Overview', ask)}{_now(source) if ask.is_live else _then(source, data)}"
+        f'<section aria-labelledby="wrong"><h2 id="wrong">{_tally(overview.found, ask)}</h2>'
+        f"{findings.lines(overview.found, ask, f'/databases/{source.id}', overview.drawn)}</section>"
+        f"{charts(source, data, overview.happened)}"
+        f'<section aria-labelledby="happened"><h2 id="happened">What happened</h2>'
+        f"{events.listed(overview.happened, ask.now)}</section>"
     )
-    return parts.frame(source.name, "".join(sections), refresh=True)
+    return frame.of_database(source, "Overview", body, ask, foot, charts=True)
 
 
-def _head(source: Source, now: float) -> str:
-    facts = (
-        ("Last snapshot", parts.ago(source.collected_at, now)),
-        ("Interval", parts.span(source.interval_s)),
+def finding(overview: Overview, number: str, ask: Ask, foot: frame.Foot) -> str | None:
+    """A page of one finding; None where there is none of that number."""
+    source = overview.source
+    base = f"/databases/{source.id}"
+    told = findings.one(overview.found, number, ask, base, overview.drawn)
+    body = f'{frame.heading("Finding")}{told}<p><a href="{ask.link(base)}">All findings</a></p>'
+    return None if told is None else frame.of_database(source, "Overview", body, ask, foot, title="Finding")
+
+
+def charts(source: Source, data: chart.Data, happened: Sequence[Event]) -> str:
+    """The line of events, the sessions, then all else that is known, and what is not."""
+    first = chart.figure(panels.SESSIONS, data, wide=True)
+    drawn = [(panel, chart.figure(panel, data)) for panel in panels.OVERVIEW]
+    if not first and not any(figure for _, figure in drawn):
+        return parts.empty("No figures within this span.", "<p>A longer one may have some.</p>")
+    missing = ", ".join(panel.title for panel, figure in drawn if not figure)
+    told = f'<p class="quiet">Not known within this span: {missing}.</p>' if missing else ""
+    return (
+        f"<section>{events.strip(happened, data.span)}"
+        f"{chart.group(first + ''.join(figure for _, figure in drawn), source.id)}{told}</section>"
+    )
+
+
+def _now(source: Source) -> str:
+    """What the newest snapshot says."""
+    pairs = (
+        ("Database", parts.safe(source.db_name)),
+        ("Server", parts.safe(source.db_version)),
+        ("Agent on", parts.safe(source.hostname)),
         ("Size", parts.size(source.size_bytes)),
         ("Active sessions", parts.number(source.active_sessions)),
-        ("Database", parts.safe(source.db_name) or parts.NOTHING),
-        ("Server", parts.safe(source.db_version) or parts.NOTHING),
-        ("Agent on", parts.safe(source.hostname) or parts.NOTHING),
+        ("Snapshot every", parts.span(source.interval_s)),
+        ("Tags", parts.tags(source.tags)),
     )
-    told = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
-    title = f"<h1>{parts.safe(source.name)} {home.badge(source, now)}{parts.tags(source.tags)}</h1>"
-    return f'{title}<dl class="facts">{told}</dl>'
+    told = [(name, value) for name, value in pairs if value not in ("", parts.NOTHING)]
+    return parts.facts(told) + _errors(source.summary.get("errors") or ())
+
+
+def _then(source: Source, data: chart.Data) -> str:
+    """Of a span that is over, how it was at its end; and what is known of now alone, as such."""
+    pairs = (
+        ("Database", parts.safe(source.db_name)),
+        ("Size at the end", parts.size(data.last("database.size_bytes"))),
+        ("Active sessions at the end", units.told(data.last("activity.active"), "")),
+        ("Server now", parts.safe(source.db_version)),
+        ("Agent now on", parts.safe(source.hostname)),
+    )
+    return parts.facts([(name, value) for name, value in pairs if value not in ("", parts.NOTHING)])
+
+
+def _tally(found: Sequence[findings.Told], ask: Ask) -> str:
+    title = "Findings" if ask.is_live else "Findings within this span"
+    if not found:
+        return title
+    words = [each.finding.severity.word for each in found]
+    counts = [f"{words.count(word)} {word}" for word in ("critical", "info") if word in words]
+    if "warning" in words:
+        counts.insert("critical" in words, counted(words.count("warning"), "warning"))
+    return f"{title}: {', '.join(counts)}"
 
 
 def _errors(errors: Sequence[Mapping[str, str]]) -> str:
     if not errors:
         return ""
     items = "".join(
-        f"<li><strong>{parts.safe(error['collector'])}</strong>: {parts.safe(error['error'])}"
-        + (f'<br><span class="remedy">{parts.safe(error["hint"])}</span>' if error["hint"] else "")
+        f"<li><b>{parts.safe(error['collector'])}</b>: {parts.safe(error['error'])}"
+        + (f'<br><span class="quiet">{parts.safe(error["hint"])}</span>' if error["hint"] else "")
         + "</li>"
         for error in errors
     )
-    return f'<h2>What could not be collected</h2><ul class="failures">{items}</ul>'
-
-
-def _queries(summary: Mapping[str, Any]) -> str:
-    title = "<h2>Top queries, by total time</h2>"
-    if not summary["top_queries"]:
-        why = "No statements yet." if summary["has_pg_stat_statements"] else "pg_stat_statements could not be read."
-        return f'{title}<p class="quiet">{why}</p>'
-    rows = [
-        (
-            _statement(query["text"]),
-            parts.number(query["calls"]),
-            parts.milliseconds(query["total_exec_time_ms"]),
-            parts.milliseconds(query["mean_exec_time_ms"]),
-            parts.number(query["rows"]),
-        )
-        for query in summary["top_queries"]
-    ]
-    return title + parts.table(("Query", "Calls", "Total", "Mean", "Rows"), rows, numeric=frozenset((1, 2, 3, 4)))
-
-
-def _statement(text: str) -> str:
-    """On one line; a long one opens."""
-    line = " ".join(text.split())
-    if len(line) <= _QUERY_SHOWN:
-        return f"<code>{parts.safe(line)}</code>"
-    short = parts.safe(line[:_QUERY_SHOWN])
-    return f"<details><summary><code>{short}…</code></summary><code>{parts.safe(line)}</code></details>"
-
-
-def _figures(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    cards = "".join(
-        f"<section><h3>{parts.safe(name)}</h3><dl>"
-        + "".join(f"<dt>{parts.safe(key)}</dt><dd>{parts.figure(key, value)}</dd>" for key, value in values.items())
-        + "</dl></section>"
-        for name, values in figures.items()
-        if values
+    names = ", ".join(dict.fromkeys(error["collector"] for error in errors))
+    return (
+        f'<details class="failures" id="failures"><summary>What could not be collected, or not as often:'
+        f" {parts.one_line(names, 160)}</summary>"
+        f"<ul>{items}</ul></details>"
     )
-    return f'<h2>Figures of the last snapshot</h2><div class="cards">{cards}</div>' if cards else ""
-
-
-def _snapshots(lines: Sequence[Line], now: float) -> str:
-    rows = [
-        (
-            parts.ago(line.collected_at, now),
-            f"{parts.span(line.received_at - line.collected_at)} later",
-            parts.size(line.size_bytes),
-            parts.number(line.active_sessions),
-            parts.number(line.errors),
-            f'<a href="/api/snapshots/{line.id}">{parts.size(line.body_bytes)}</a>',
-        )
-        for line in lines
-    ]
-    heads = ("Collected", "Received", "Size", "Active sessions", "Errors", "JSON")
-    return "<h2>Last snapshots</h2>" + parts.table(heads, rows, numeric=frozenset((1, 2, 3, 4, 5)))

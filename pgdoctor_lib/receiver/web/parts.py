@@ -1,20 +1,19 @@
-"""What all views share: text made inert, numbers and times as people read them, tables, the frame."""
+"""What all views share: text made inert, numbers and times as people read them, small tables."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib import resources
+from urllib.parse import quote
 
+from pgdoctor_lib.checks.document import epoch
+from pgdoctor_lib.report.html import parts as html
 from pgdoctor_lib.secret import printable
 from pgdoctor_lib.snapshot import iso_time
 from pgdoctor_lib.units import format_bytes
 
 NOTHING = "–"
-_REFRESH_S = 30
-
-
-def style() -> bytes:
-    """The style sheet."""
-    return resources.files(__package__).joinpath("style.css").read_bytes()
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:", re.ASCII)
+facts = html.facts
 
 
 def safe(text: object) -> str:
@@ -22,32 +21,63 @@ def safe(text: object) -> str:
     return escape(printable(str(text)))
 
 
-def frame(title: str, body: str, *, refresh: bool = False) -> str:
-    """A whole page. `title` is plain text, `body` HTML."""
-    again = f'<meta http-equiv="refresh" content="{_REFRESH_S}">' if refresh else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark">{again}<title>{safe(title)} · PGDoctor</title>'
-        '<link rel="stylesheet" href="/style.css"></head><body>'
-        f'<header><a href="/">PGDoctor</a></header><main>{body}</main></body></html>'
-    )
+def attribute(text: object) -> str:
+    """The same for what a form sends back: a field's value is not to change on its way, so controls are dropped."""
+    return escape("".join(each for each in str(text) if each.isprintable() or each == " "))
+
+
+def plural(count: int, noun: str) -> str:
+    """ "warning", "warnings"."""
+    return noun if count == 1 else f"{noun}s"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: frozenset[int] = frozenset()) -> str:
     """Cells are HTML, heads are text; the columns in `numeric` are set to the right."""
-    kind = [' class="n"' if column in numeric else "" for column in range(len(heads))]
-    top = "".join(f'<th scope="col"{kind[column]}>{escape(head)}</th>' for column, head in enumerate(heads))
-    lines = "".join(
-        "<tr>" + "".join(f"<td{kind[column]}>{cell}</td>" for column, cell in enumerate(row)) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return html.table([safe(head) for head in heads], rows, numeric=numeric)
 
 
-def ago(moment: float, now: float) -> str:
+def ago(when: float | None, now: float) -> str:
     """A time as its distance, the exact one on hover."""
-    exact = iso_time(moment)
-    return f'<time datetime="{exact}" title="{exact}">{span(max(0.0, now - moment))} ago</time>'
+    if when is None:
+        return NOTHING
+    distance = f"{span(now - when)} ago" if when <= now else f"in {span(when - now)}"
+    return _time(when, distance)
+
+
+def read_at(when: float | None, now: float) -> str:
+    """How old figures are that were read at a moment."""
+    return "" if when is None else f'<span class="quiet">read {ago(min(when, now), now)}</span>'
+
+
+def moment(when: float | None) -> str:
+    """A time by the clock, with its day; seconds where they say something. UTC, as the whole page."""
+    if when is None:
+        return NOTHING
+    exact = iso_time(when)
+    return _time(when, f"{exact[:10]} {exact[11:16] if when % 60 == 0 else exact[11:19]}")
+
+
+def _time(when: float, told: str) -> str:
+    try:
+        exact = iso_time(when)
+    except (OverflowError, ValueError, OSError):
+        return NOTHING
+    return f'<time datetime="{exact}" title="{exact[:10]} {exact[11:19]} UTC">{told}</time>'
+
+
+def clock(when: float, span_s: float) -> str:
+    """A time on an axis of that length, UTC: only what tells it from the others."""
+    exact = iso_time(when)
+    if span_s > 3 * 86_400:
+        return exact[5:10]
+    if span_s > 86_400:
+        return f"{exact[5:10]} {exact[11:16]}"
+    return exact[11:16] if span_s >= 900 else exact[11:19]
+
+
+def range_name(name: str) -> str:
+    """ "15m" as people write it: "15 min"."""
+    return f"{name[:-1]}\u202f{name[-1].replace('m', 'min')}"
 
 
 def span(seconds: float) -> str:
@@ -78,8 +108,10 @@ def milliseconds(value: float | None) -> str:
         return NOTHING
     for factor, unit in ((3_600_000, "h"), (60_000, "min"), (1000, "s")):
         if value >= factor:
-            return f"{value / factor:.1f} {unit}"
-    return f"{value:.2f} ms"
+            return f"{value / factor:.1f}".removesuffix(".0") + f" {unit}"
+    if 0 < value < 0.01:
+        return "&lt;0.01 ms"
+    return f"{value:.0f} ms" if value == 0 or value >= 100 else f"{value:.3g} ms" if value >= 1 else f"{value:.2f} ms"
 
 
 def figure(key: str, value: object) -> str:
@@ -87,7 +119,8 @@ def figure(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, int | float):
-        return safe(value)
+        when = epoch(value) if isinstance(value, str) and _MOMENT.match(value) else None
+        return moment(when // 1) if when is not None else safe(value)
     if key.endswith("_bytes"):
         return size(value)
     if key.endswith("_ms"):
@@ -95,6 +128,60 @@ def figure(key: str, value: object) -> str:
     if key.endswith("_s"):
         return span(value) if value >= 0 else number(value)
     return number(value)
+
+
+def percent(value: float | None) -> str:
+    """A share of 0 to 1."""
+    if value is None:
+        return NOTHING
+    if 0 < value < 0.0005:
+        return "&lt;0.1\u202f%"
+    return f"{value * 100:.0f}\u202f%" if value == 0 or value >= 0.1 else f"{value * 100:.1f}\u202f%"
+
+
+def percent_change(was: float | None, now: float | None) -> str:
+    """By how much it changed: "+12 %", "3.4 times"."""
+    if not was or now is None:
+        return NOTHING
+    factor = now / was
+    return f"{factor:.1f} times" if factor >= 2 else f"{(factor - 1) * 100:+.0f}\u202f%"
+
+
+def segment(text: object) -> str:
+    """A part of an address' path."""
+    return quote(str(text), safe="-")
+
+
+def short(value: float | None) -> str:
+    """A number in at most four figures: "812", "12.3k", "1.2M"."""
+    if value is None:
+        return NOTHING
+    for power, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= power * 0.9995:
+            return f"{value / power:.3g}{letter}" if abs(value) < power * 999.5 else f"{value / power:.0f}{letter}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
+
+
+def one_line(text: object, most: int) -> str:
+    """A text's beginning on one line, as HTML."""
+    told = " ".join(str(text or "").split())
+    return safe(told if len(told) <= most else f"{told[: most - 1]}…")
+
+
+def lines(text: str) -> str:
+    """Text of several lines, for <pre>."""
+    return "\n".join(safe(line) for line in text.rstrip().split("\n"))
+
+
+def copyable(text: str) -> str:
+    """Text to be pasted elsewhere, with a button that the script brings to life."""
+    button = '<button type="button" class="copy">Copy</button>'
+    return f'<div class="copyable"><pre tabindex="0">{lines(text)}</pre>{button}</div>'
+
+
+def empty(words: str, what: str = "") -> str:
+    """In place of what there is nothing of: why (text), and what would bring it (HTML)."""
+    return f'<div class="empty"><p>{escape(words)}</p>{what}</div>'
 
 
 def tags(value: list[str] | Mapping[str, str]) -> str:

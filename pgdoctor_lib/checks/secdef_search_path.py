@@ -1,0 +1,50 @@
+"""Functions that run with their owner's rights, and find what the caller's search_path says."""
+
+import re
+
+from pgdoctor_lib.checks.document import Document, Row
+from pgdoctor_lib.checks.registry import Said, check, warning
+from pgdoctor_lib.quoting import comment, requoted
+from pgdoctor_lib.units import counted
+
+_SIGNATURE = re.compile(r'(?:[\w$., ()\[\]]|"(?:[^"]|"")*")+')
+_SCHEMA = re.compile(r'((?:"(?:[^"]|"")*"|[^".])+)\.')
+
+
+@check(category="security", scope="database", reads=("functions",))
+def secdef_search_path(now: Document, before: Document) -> Said:
+    """A SECURITY DEFINER function has no search_path of its own: who calls it chooses what it runs (pg_proc)."""
+    total = now.total("functions")
+    names = total.get("security_definer_without_search_path") or []
+    count = max(total.get("security_definer_without_search_path_count") or 0, len(names))
+    if not names:
+        return
+    others = f"; so {'does' if count == 2 else 'do'} {counted(count - 1, 'more function')}" if count > 1 else ""
+    yield warning(
+        "",
+        f"{names[0]} runs with its owner's rights{_whose(total)}, and finds tables and functions by the search_path of "
+        f"who calls it{others}",
+        subject=str(names[0]),
+        threshold="pg_proc.prosecdef without search_path in proconfig, where others than the owner may call it",
+        evidence={"count": count, "functions": names},
+        remedy="".join(map(_alter, names)) + _rest(count - len(names)),
+        caution="a function that needs more schemas fails until they are named, too; name none in which others may "
+        "create, and pg_temp last",
+    )
+
+
+def _whose(total: Row) -> str:
+    return ", a superuser's" if total.get("security_definer_without_search_path_superuser_count") else ""
+
+
+def _alter(signature: str) -> str:
+    """The server quoted the signature. ALTER ROUTINE is for functions and procedures alike."""
+    if not _SIGNATURE.fullmatch(signature):
+        return f"-- no server writes a function so: {comment(signature)}\n"
+    found = _SCHEMA.match(signature)
+    schema = f"{found[1]}, " if found else ""
+    return requoted(f"ALTER ROUTINE {signature} SET search_path = {schema}pg_temp;") + "\n"
+
+
+def _rest(more: int) -> str:
+    return f"-- and {counted(more, 'more function')}: they are told once these are mended\n" if more > 0 else ""

@@ -1,0 +1,1 @@
+"""Words and pictures for people and for other programs, made of findings. Pure: text in, text out."""

@@ -1,0 +1,45 @@
+"""Findings as a monitoring plugin tells them: one line with performance data, and an exit status."""
+
+from collections.abc import Sequence
+
+from pgdoctor_lib.finding import Severity
+from pgdoctor_lib.report.result import Result, tally, worst_first
+from pgdoctor_lib.secret import one_line
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+_WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_LONGEST = 400
+
+
+def line(results: Sequence[Result]) -> tuple[str, int]:
+    """The line and the exit status (monitoring-plugins.org/doc/guidelines.html)."""
+    findings = [finding for result in results for finding in result.findings]
+    status = _status(results)
+    told = f"PGDOCTOR {_WORDS[status]} - {tally(findings)}"
+    if worst := _worst(results):
+        told += f"; {worst}"
+    counts = {severity: sum(1 + each.more for each in findings if each.severity is severity) for severity in Severity}
+    data = " ".join(f"{severity.word}={count};;;0" for severity, count in reversed(counts.items()))
+    unknown = sum(bool(result.error) for result in results)
+    return (
+        f"{one_line(told.replace('|', '/'), _LONGEST)} | {data} databases={len(results)};;;0 unknown={unknown};;;0",
+        status,
+    )
+
+
+def _status(results: Sequence[Result]) -> int:
+    worst = max((finding.severity for result in results for finding in result.findings), default=Severity.INFO)
+    if worst is Severity.CRITICAL:
+        return CRITICAL
+    if any(result.error for result in results):
+        return UNKNOWN
+    return WARNING if worst is Severity.WARNING else OK
+
+
+def _worst(results: Sequence[Result]) -> str:
+    for result in worst_first(results):
+        if result.error:
+            return f"{result.name}: {result.error}"
+        if result.findings and result.findings[0].severity > Severity.INFO:
+            return f"{result.name}: {result.findings[0].summary}"
+    return ""

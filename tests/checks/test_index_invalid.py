@@ -1,0 +1,75 @@
+"""index-invalid."""
+
+from collections.abc import Callable
+
+import psycopg2
+import pytest
+
+from pgdoctor_lib.finding import Severity
+from tests.checks.conftest import Doctor, judged, paste, planted
+from tests.postgres.server import Database
+
+
+def test_a_unique_index_on_rows_that_are_there_twice(database: Database, doctor: Callable[..., Doctor]) -> None:
+    database.sql('CREATE TABLE "T" (id int PRIMARY KEY, "N" int)')
+    database.sql('INSERT INTO "T" VALUES (1, 1), (2, 1)')
+    indexes = doctor(database, "index-invalid")
+    indexes.healthy()
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.sql('CREATE UNIQUE INDEX CONCURRENTLY "X" ON "T" ("N")')
+    found = indexes.sick()
+    assert (found.id, found.severity) == ("index-invalid:public.X", Severity.WARNING)
+    doubles = found.remedy.partition("-- SELECT")[2].partition("\n")[0]
+    assert database.sql(f"SELECT{doubles}") == [(1, 2)]
+    database.sql('DELETE FROM "T" WHERE id = 2')
+    paste(database, found.remedy)
+    indexes.healthy()
+    assert database.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = '\"X\"'::regclass") == [(True,)]
+
+
+def test_what_an_interrupted_reindex_leaves(database: Database, doctor: Callable[..., Doctor]) -> None:
+    database.sql("CREATE TABLE t (n int); CREATE INDEX x ON t (n); CREATE INDEX x_ccnew1 ON t (n)")
+    database.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'x_ccnew1'::regclass")
+    indexes = doctor(database, "index-invalid")
+    found = indexes.sick()
+    assert (found.id, found.severity) == ("index-invalid:public.x_ccnew1", Severity.WARNING)
+    paste(database, found.remedy)
+    indexes.healthy()
+
+
+def test_a_partitioned_index_of_which_not_all_parts_are_there(
+    database: Database, doctor: Callable[..., Doctor]
+) -> None:
+    database.sql("CREATE TABLE root (n int) PARTITION BY RANGE (n); CREATE TABLE part PARTITION OF root DEFAULT")
+    database.sql("CREATE INDEX x ON ONLY root (n)")
+    assert database.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'x'::regclass") == [(False,)]
+    indexes = doctor(database, "index-invalid")
+    for _ in range(2):
+        indexes.healthy()
+
+
+INDEX = {"relid": 7, "schemaname": "s", "relname": "t", "indexrelname": "x", "relkind": "i", "indisvalid": False}
+
+
+@pytest.mark.parametrize(
+    ("row", "running", "count"),
+    [
+        (INDEX, [], 1),
+        ({**INDEX, "indisvalid": True}, [], 0),
+        ({**INDEX, "indisvalid": None}, [], 0),
+        ({**INDEX, "is_building": True}, [], 0),
+        (INDEX, [{"relid": 7, "index_relid": 8, "datname": "app"}], 0),  # REINDEX TABLE CONCURRENTLY, at another one
+        (INDEX, [{"relid": 7, "index_relid": 8, "datname": "other"}], 1),
+        (INDEX, [{"relid": 7, "index_relid": None, "datname": "app"}], 1),  # ANALYZE
+        ({**INDEX, "relkind": "I"}, [], 0),
+    ],
+)
+def test_an_index_that_is_being_built(row: dict[str, object], running: list[dict[str, object]], count: int) -> None:
+    now = planted(indexes=[row], progress=running)
+    now.db_name = "app"
+    assert [each.severity for each in judged("index-invalid", now)] == [Severity.WARNING] * count
+
+
+def test_a_drop_that_did_not_end() -> None:
+    [found] = judged("index-invalid", planted(indexes=[{**INDEX, "indislive": False, "indisunique": True}]))
+    assert found.remedy == "DROP INDEX CONCURRENTLY s.x;\n"

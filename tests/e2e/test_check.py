@@ -1,0 +1,163 @@
+"""`check` and `explain`: what a person types, what comes of it, and the exit status."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fix_daemon import Cli
+from tests.postgres.server import Database, Server
+
+Multi = Callable[..., Path]
+FAST = "durability-off"  # tests' servers do without
+NOBODY = "postgres://u@127.0.0.1:1/app"
+
+
+@pytest.fixture
+def db(newest_server: Server) -> Iterator[Database]:
+    made = newest_server.new_database()
+    yield made
+    made.drop()
+
+
+def test_a_sick_server_in_every_form(cli: Cli, sick: Server, tmp_path: Path) -> None:
+    dsn = sick.dsn()
+    done = cli.run("check", dsn)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "CRITICAL slot-lost" in done.stdout
+    assert "SELECT pg_drop_replication_slot('gone');" in done.stdout
+    assert "\x1b" not in done.stdout
+    done = cli.run("check", dsn, "--format", "nagios", "--only", "slot-lost")
+    assert done.returncode == 2
+    assert done.stdout.startswith("PGDOCTOR CRITICAL - 1 critical finding; postgres: replication slot gone")
+    assert done.stdout.endswith(" | critical=1;;;0 warning=0;;;0 info=0;;;0 databases=1;;;0 unknown=0;;;0\n")
+    done = cli.run("check", dsn, "--format", "markdown", "--only", "slot-lost")
+    assert "### critical: slot-lost" in done.stdout
+    done = cli.run("check", dsn, "--json", "--skip", "slot-lost")
+    assert "slot-lost" not in done.stdout
+    snapshot = cli.run("snapshot", dsn).stdout
+    (tmp_path / "snapshot.json").write_text(snapshot)
+    done = cli.run("check", "--from", str(tmp_path / "snapshot.json"), "--json")
+    [told] = json.loads(done.stdout)
+    assert told["findings"] == json.loads(snapshot)["findings"]
+    assert "slot-lost" in [finding["check"] for finding in told["findings"]]
+
+
+def test_without_a_configuration_libpqs_own_variables_will_do(cli: Cli, db: Database) -> None:
+    server = db.server
+    given = {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": "postgres", "PGDATABASE": db.name}
+    done = cli.run("check", "--skip", FAST, env=given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{db.name}: ")
+
+
+def test_every_configured_database_worst_first(cli: Cli, multi: Multi, db: Database) -> None:
+    multi({"production": {"dsn": db.dsn}, "staging": {"dsn": NOBODY}})
+    done = cli.run("check", "--skip", FAST)
+    assert done.returncode == 3
+    assert done.stdout.startswith("staging: could not be examined\n    connection refused (127.0.0.1:1)\n")
+    assert f"(PostgreSQL {db.server.major}." in done.stdout
+    assert cli.run("check", "production", "--skip", FAST).returncode == 0
+    done = cli.run("check", "--format", "nagios", "--skip", FAST)
+    assert done.returncode == 3
+    assert done.stdout.startswith("PGDOCTOR UNKNOWN - ")
+
+
+def test_what_one_database_brings_of_the_server_is_compared_for_the_other_too(
+    cli: Cli, multi: Multi, newest_server: Server
+) -> None:
+    databases = [newest_server.new_database() for _ in range(2)]
+    try:
+        multi({each.name: {"dsn": each.dsn} for each in databases})
+        told = json.loads(cli.run("check", "--json").stdout)
+    finally:
+        for each in databases:
+            each.drop()
+    assert len(told) == 2
+    for each in told:
+        assert not {"autovacuum-cancelled", "autovacuum-behind"} & each["not_examined"].keys()
+
+
+def test_what_is_muted_does_not_count_and_is_named(cli: Cli, multi: Multi, db: Database) -> None:
+    db.sql("CREATE TABLE t (x int); ALTER TABLE t ENABLE ROW LEVEL SECURITY")
+    multi({"app": {"dsn": db.dsn}}, mute=[{"key": "row-security:public.t"}])
+    done = cli.run("check", "--only", "row-security", "--fail-on", "info")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\n  muted\n    row-security:public.t\n" in done.stdout
+    multi({"app": {"dsn": db.dsn}}, mute=[{"key": "row-security:public.other"}])
+    assert cli.run("check", "--only", "row-security", "--fail-on", "info").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["check", "--only", "slot-losst"], "no check is called slot-losst; did you mean slot-lost?"),
+        (["check", "--only", "slot-lost", "--skip", "slot-lost"], "no check is left to run; see --help"),
+        (["check", "--previous", "x"], "--previous goes with --from; see --help"),
+        (["check", "--from", "missing.json"], "missing.json: No such file or directory"),
+        (["check", "app", "--from", "missing.json"], "a saved snapshot, or a database: not both"),
+        (["check", "--json", "--format", "nagios"], "--json and --format nagios contradict each other"),
+        (["explain", "nothing-like-it-at-all"], 'no check is called nothing-like-it-at-all; "pgdoctor explain" lists'),
+    ],
+)
+def test_what_makes_no_sense(cli: Cli, arguments: list[str], error: str) -> None:
+    done = cli.run(*arguments)
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    assert error in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_no_snapshot(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text("[]")
+    done = cli.run("check", "--from", str(tmp_path / "list.json"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("pgdoctor: not a snapshot: ")
+
+
+def test_explain(cli: Cli) -> None:
+    done = cli.run("explain", "slot-lost")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("# slot-lost\n")
+    listed = cli.run("explain").stdout
+    assert "replication and WAL:\n" in listed
+    assert "  slot-lost " in listed
+
+
+def test_a_saved_snapshot_is_judged_as_it_was(cli: Cli, tmp_path: Path) -> None:
+    """By the thresholds and mutes that were in force; what is none is no healthy database."""
+    settings = {"rows": [{"name": "fsync", "setting": "off"}, {"name": "full_page_writes", "setting": "off"}]}
+    settings |= {"total": {}, "more": 0}
+    database = {"server_version_num": 180000, "in_recovery": False}
+    snapshot = {
+        "collected_at": "2026-01-01T00:00:00Z",
+        "database": {"name": "app"},
+        "sections": {"settings": settings, "database": database, "server": {}},
+        "findings": [],
+        "diagnosis": {"watched": {}, "trends": {}, "not_examined": {}, "muted": ["durability-off:fsync"]},
+    }
+    file = tmp_path / "saved.json"
+
+    def check(document: object) -> Any:
+        file.write_text(json.dumps(document))
+        return cli.run("check", "--from", str(file), "--only", "durability-off", "--json")
+
+    [told] = json.loads(check(snapshot).stdout)
+    assert ([each["key"] for each in told["findings"]], told["muted"]) == (
+        ["full_page_writes"],
+        ["durability-off:fsync"],
+    )
+    assert check({**snapshot, "sections": {}}).returncode == 3
+    broken = check({**snapshot, "findings": [{"check": "x"}]})
+    assert (broken.returncode, "its findings make no sense" in broken.stderr) == (2, True)
+
+
+def test_what_has_to_last_is_named_and_not_told(cli: Cli, make_server: Callable[..., Server]) -> None:
+    server = make_server(18)
+    server.sql("ALTER SYSTEM SET max_connections = 77")
+    server.sql("SELECT pg_reload_conf()")
+    [told] = json.loads(cli.run("check", server.dsn("postgres"), "--only", "pending-restart", "--json").stdout)
+    assert told["findings"] == []
+    assert told["not_examined"]["pending-restart"].startswith("it is there now, and told once")
