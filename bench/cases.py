@@ -10,8 +10,8 @@ from tests.postgres.fetch import installed
 from tests.postgres.server import Server
 
 ROLE = "bench_monitor"
-# Autovacuum is on, as on a sound server, and never comes.
-_SETTINGS = {"autovacuum_naptime": "2147483s", "max_connections": 300, "max_wal_size": "4GB"}
+# Autovacuum is on, as on a sound server, and never comes. Of this many connections a hundred may be kept.
+_SETTINGS = {"autovacuum_naptime": "2147483s", "max_connections": 320, "max_wal_size": "4GB"}
 _TABLE = "CREATE TABLE table_{0} (id int PRIMARY KEY, name varchar(9)); INSERT INTO table_{0} VALUES ({0}, 'some name')"
 _TABLES_A_COMMIT = 500  # each takes locks, and the table of locks has an end
 _WIDE = "wide_table"

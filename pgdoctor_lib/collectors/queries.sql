@@ -38,15 +38,14 @@ WITH given AS MATERIALIZED (
 ), wording AS MATERIALIZED (
     SELECT s.dbid,
            s.queryid,
-           min(left(s.query, 10000) COLLATE "C") AS query,
-           bool_and(s.query ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
+           s.query,
+           left(s.query, 40) ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor' AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)
        AND s.queryid IS NOT NULL
-     GROUP BY s.dbid, s.queryid
 ), own AS MATERIALIZED (
-    SELECT dbid, queryid FROM wording WHERE is_own
+    SELECT dbid, queryid FROM wording GROUP BY dbid, queryid HAVING bool_and(is_own)
      UNION
     SELECT dbid, split_part(pair, '/', 2)::bigint
       FROM given, unnest(own) pair
@@ -153,16 +152,20 @@ WITH given AS MATERIALIZED (
                   CASE WHEN io_time > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY io_time DESC NULLS LAST, queryid, userid) END,
                   CASE WHEN jit_time > 0 THEN row_number() OVER (PARTITION BY dbid ORDER BY jit_time DESC NULLS LAST, queryid, userid) END) AS place
       FROM number
+), chosen AS MATERIALIZED (
+    SELECT * FROM ranked WHERE place <= :'limit'::int
 ), first AS (
-    SELECT r.*,
+    SELECT c.*,
            query,
            query IS NOT NULL
              AND concat_ws('/', number, queryid) NOT IN (SELECT unnest(told) FROM given)
              AND row_number() OVER (PARTITION BY dbid, queryid ORDER BY total_exec_time_ms DESC, userid, toplevel) = 1 AS is_new
-      FROM ranked r
+      FROM chosen c
       JOIN wanted USING (dbid)
-      LEFT JOIN wording USING (dbid, queryid)
-     WHERE place <= :'limit'::int
+      LEFT JOIN (SELECT dbid, queryid, min(left(query, 10000) COLLATE "C") AS query
+                   FROM wording
+                  WHERE (dbid, queryid) IN (SELECT dbid, queryid FROM chosen)
+                  GROUP BY dbid, queryid) w USING (dbid, queryid)
 ), shown AS MATERIALIZED (
     SELECT *, is_new AND sum(least(length(query), 5000)) FILTER (WHERE is_new)
                          OVER (PARTITION BY dbid ORDER BY total_exec_time_ms DESC, queryid, userid, toplevel) <= 60000 AS is_told

@@ -23,15 +23,14 @@ WITH given AS MATERIALIZED (
 ), wording AS MATERIALIZED (
     SELECT s.dbid,
            s.queryid,
-           min(left(s.query, 10000) COLLATE "C") AS query,
-           bool_and(s.query ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
+           s.query,
+           left(s.query, 40) ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor' AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)
        AND s.queryid IS NOT NULL
-     GROUP BY s.dbid, s.queryid
 ), own AS MATERIALIZED (
-    SELECT dbid, queryid FROM wording WHERE is_own
+    SELECT dbid, queryid FROM wording GROUP BY dbid, queryid HAVING bool_and(is_own)
      UNION
     SELECT dbid, split_part(pair, '/', 2)::bigint
       FROM given, unnest(own) pair

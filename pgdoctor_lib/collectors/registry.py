@@ -49,7 +49,17 @@ def statement(parts: tuple[Asked, ...]) -> str:
         columns += [f"({column})" for column in part.columns] + [_CLOCK]
     mark = f"pgdoctor:{parts[0].name}" if len(parts) == 1 else "pgdoctor:cycle"
     text = f"SELECT /* {mark} */ " + ",\n".join([*columns, "pg_is_in_recovery()::text"])
-    return _INDENT.sub("\n", text)  # libpq's buffer stays as large as the longest question
+    return _short(text)
+
+
+def timed(name: str, sql: str) -> str:
+    """A statement of several rows, with when it came, and the server's clock, before and after each row's columns."""
+    return _short(f"SELECT /* pgdoctor:{name} */ {_ARRIVED}, x.*, {_CLOCK} FROM (\n{sql}) x")
+
+
+def _short(sql: str) -> str:
+    """libpq's buffer stays as large as the longest question."""
+    return _INDENT.sub("\n", sql)
 
 
 def took_ms(before: str | None, after: str | None) -> float:

@@ -12,12 +12,12 @@ from functools import lru_cache
 
 from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
-from pgdoctor_lib.collectors.registry import Asked, in_common, query, statement, took_ms
+from pgdoctor_lib.collectors.registry import in_common, query, timed, took_ms
 from pgdoctor_lib.collectors.remedies import CREATE, grant, preload, record
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts, Kind
-from pgdoctor_lib.postgres.session import Session
+from pgdoctor_lib.postgres.session import Row, Session
 from pgdoctor_lib.quoting import quote_literal
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Cost
@@ -33,6 +33,7 @@ _FORGET = (
     "(SELECT encoding FROM pg_database WHERE datname = current_database())"
 )
 _QUERYID = re.compile("-?[0-9]{1,19}")
+_COUNT = re.compile("[0-9]{1,6}")
 _FINGERPRINT = re.compile(r'"fingerprint":"(-?[0-9]{1,19})"')  # unescaped, so not in a text
 _TEXTLESS = re.compile(r'"fingerprint":"(-?[0-9]{1,19})","normalized_query":null')
 _GIVEN = {
@@ -41,18 +42,19 @@ _GIVEN = {
     "own": "{pgdoctor:own}",
     "told": "{pgdoctor:told}",
 }
-_DATABASE, _PART, _PARTS = "\x1d", "\x1e", 7  # JSON that the server wrote holds no control characters
+_COLUMNS = 10
 _JSON = "'{' || substr(json, strpos(json, ',') + 1)"  # without dbid, the first column
 _NUMBERED = "SELECT dbid, row_number() OVER () AS number, row_to_json(x)::text AS json FROM"
-_ALL = f"""SELECT (SELECT count(*) FROM r) || ' ' || (
-       string_agg(concat_ws(chr(30), number,
-           '[' || coalesce(u.rows, '') || ']',
-           json_build_object('hidden', t.hidden_count, 'recording', t.recording),
-           '{{"rows":[' || coalesce(r.rows, '') || '],"total":' || {_JSON.replace("json", "t.json")}
-             || ',"more":' || greatest(0, t.count - coalesce(r.count, 0)) || '}}',
-           coalesce(s.queryids, ''),
-           coalesce(s.postponed, ''),
-           coalesce((SELECT string_agg(o.queryid::text, ' ') FROM own o WHERE o.dbid = wanted.dbid), '')), chr(29)))
+# A row a database: libpq's buffer stays as large as the largest one.
+_ALL = f"""SELECT number,
+       '[' || coalesce(u.rows, '') || ']',
+       json_build_object('hidden', t.hidden_count, 'recording', t.recording)::text,
+       '{{"rows":[' || coalesce(r.rows, '') || '],"total":' || {_JSON.replace("json", "t.json")}
+         || ',"more":' || greatest(0, t.count - coalesce(r.count, 0)) || '}}',
+       coalesce(s.queryids, ''),
+       coalesce(s.postponed, ''),
+       coalesce((SELECT string_agg(o.queryid::text, ' ') FROM own o WHERE o.dbid = wanted.dbid), ''),
+       coalesce(r.count, 0)
   FROM wanted
   JOIN t USING (dbid)
   LEFT JOIN (SELECT dbid, string_agg({_JSON}, ',' ORDER BY number) AS rows FROM u GROUP BY dbid) u USING (dbid)
@@ -137,16 +139,18 @@ def read(
     `databases`: by oid, the queryids of PGDoctor's own statements, as far as they are known. With texts where `told` is
     given: by oid, the queryids whose texts the section may leave out.
     """
-    part = Asked(NAME, (_reading(session.facts.kind, limit, query_text),))
     oids = list(databases)
     texts = str(told is not None).lower()
     values = (f"'{{{','.join(map(str, oids))}}}'", f"'{texts}'", _pairs(oids, databases), _pairs(oids, told or {}))
-    row = session.ask(statement((part,)), 4, timeout_s, again=True, values=values)
-    count, _, text = (row[1] or "").partition(" ")
-    rows = int(count) if count.isdigit() else 0
-    parts = [_part(each, oids) for each in text.split(_DATABASE)]
-    share = Cost(round(took_ms(row[0], row[2]) / len(parts), 3), rows // len(parts), len(text) // len(parts))
-    return Reading(dict(parts), share)
+    sql = _reading(session.facts.kind, limit, query_text)
+    rows = session.ask_all(sql, _COLUMNS, timeout_s, again=True, values=values)
+    if not rows:
+        raise DatabaseError(NO_JSON)
+    parts = dict(_part(row[1:-2], oids) for row in rows)
+    count = sum(int(row[-2] or 0) for row in rows if _COUNT.fullmatch(row[-2] or ""))
+    size = sum(len(text or "") for row in rows for text in row)
+    took = took_ms(rows[0][0], rows[-1][-1])
+    return Reading(parts, Cost(round(took / len(rows), 3), count // len(rows), size // len(rows)))
 
 
 @lru_cache(32)
@@ -160,7 +164,7 @@ def _reading(kind: Kind, limit: int, query_text: QueryText) -> str:
     made = made.removeprefix("WITH ")
     ctes = f"{made}, r AS MATERIALIZED ({_NUMBERED} (\nSELECT {rows}) x)"
     ctes += f", t AS MATERIALIZED (SELECT x.*, row_to_json(x)::text AS json FROM (\n{total}) x)"
-    sql = f"WITH {shared}{ctes}, u AS ({_NUMBERED} (\n{top}) x)\n{_ALL}"
+    sql = timed(NAME, f"WITH {shared}{ctes}, u AS ({_NUMBERED} (\n{top}) x)\n{_ALL}")
     for number, given in enumerate(_GIVEN.values(), 1):
         sql = sql.replace(quote_literal(given), f"${number}")
     return sql
@@ -172,14 +176,14 @@ def _pairs(oids: Sequence[int], queryids: Mapping[int, frozenset[str]]) -> str:
     return f"'{{{','.join(pairs)}}}'"
 
 
-def _part(text: str, oids: Sequence[int]) -> tuple[int, Part]:
+def _part(row: Row, oids: Sequence[int]) -> tuple[int, Part]:
     """A database's oid and what came for it. Raises `DatabaseError` where that makes no sense."""
-    fields = text.split(_PART)
-    sums = _total(fields[2]) if len(fields) == _PARTS else None
-    place = int(fields[0]) if re.fullmatch("[0-9]{1,6}", fields[0]) else 0
-    if sums is None or not 1 <= place <= len(oids) or not (is_json(fields[1], "[") and is_json(fields[3], "{")):
+    number, top, sums, section, *queryids = (text or "" for text in row)
+    total = _total(sums)
+    place = int(number) if _COUNT.fullmatch(number) else 0
+    if total is None or not 1 <= place <= len(oids) or not (is_json(top, "[") and is_json(section, "{")):
         raise DatabaseError(NO_JSON)
-    return oids[place - 1], Part(fields[1], fields[3], *sums, *map(_queryids, fields[4:]))
+    return oids[place - 1], Part(top, section, *total, *map(_queryids, queryids))
 
 
 def _queryids(text: str) -> frozenset[str]:

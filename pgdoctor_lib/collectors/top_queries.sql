@@ -15,15 +15,14 @@ WITH given AS MATERIALIZED (
 ), wording AS MATERIALIZED (
     SELECT s.dbid,
            s.queryid,
-           min(left(s.query, 10000) COLLATE "C") AS query,
-           bool_and(s.query ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor') AS is_own
+           s.query,
+           left(s.query, 40) ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor' AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)
        AND s.dbid IN (SELECT dbid FROM wanted)
        AND s.queryid IS NOT NULL
-     GROUP BY s.dbid, s.queryid
 ), own AS MATERIALIZED (
-    SELECT dbid, queryid FROM wording WHERE is_own
+    SELECT dbid, queryid FROM wording GROUP BY dbid, queryid HAVING bool_and(is_own)
      UNION
     SELECT dbid, split_part(pair, '/', 2)::bigint
       FROM given, unnest(own) pair
@@ -42,6 +41,8 @@ WITH given AS MATERIALIZED (
      GROUP BY dbid, queryid
 ), placed AS (
     SELECT *, row_number() OVER (PARTITION BY dbid ORDER BY total_exec_time_ms DESC, queryid) AS place FROM statement
+), chosen AS MATERIALIZED (
+    SELECT * FROM placed WHERE place <= :'limit'::int
 )
 SELECT dbid::bigint,
        queryid::text AS fingerprint,
@@ -54,7 +55,9 @@ SELECT dbid::bigint,
        round(total_exec_time_ms * 1000) / 1000 AS total_exec_time_ms,
        round(total_exec_time_ms / greatest(calls, 1) * 1000) / 1000 AS mean_exec_time_ms,
        rows
-  FROM placed
-  LEFT JOIN wording USING (dbid, queryid)
- WHERE place <= :'limit'::int
+  FROM chosen
+  LEFT JOIN (SELECT dbid, queryid, min(left(query, 10000) COLLATE "C") AS query
+               FROM wording
+              WHERE (dbid, queryid) IN (SELECT dbid, queryid FROM chosen)
+              GROUP BY dbid, queryid) w USING (dbid, queryid)
  ORDER BY dbid, place

@@ -91,8 +91,14 @@ class Session:
         """End the session; whatever it was doing is rolled back."""
         self._connection.close()
 
-    def ask(self, sql: str, width: int, timeout_s: float, *, again: bool = False, values: Sequence[str] = ()) -> Row:
-        """The one row of `width` columns of one statement, in a read-only transaction of its own, with its limits.
+    def ask(self, sql: str, width: int, timeout_s: float, *, again: bool = False) -> Row:
+        """The one row of one statement, as `ask_all`."""
+        return _only(self.ask_all(sql, width, timeout_s, again=again))
+
+    def ask_all(
+        self, sql: str, width: int, timeout_s: float, *, again: bool = False, values: Sequence[str] = ()
+    ) -> list[Row]:
+        """The rows, of `width` columns, of one statement, in a read-only transaction of its own, with its limits.
 
         Where no pooler is in between it is one message to the server, which begins the transaction and ends it by
         itself: one round trip, and no moment in which it stands open and idle. `again`: it will be asked for often,
@@ -100,12 +106,12 @@ class Session:
         """
         if not self.is_direct:
             with self.transaction(timeout_s):
-                return self.row(_filled(sql, values), width)
+                return self._rows(_filled(sql, values), width)
         self._statement_timeout_s, self._backend_pid = timeout_s, self.greeter_pid
         limits = self._limits(timeout_s, transaction_read_only="on", plan_cache_mode="force_generic_plan")
         if self.prepares and again:
-            return self.row(f"{limits}; {self._prepared_as(sql, limits)}{_arguments(values)}", width)
-        return self.row(f"{limits}; {_filled(sql, values)}", width)
+            return self._rows(f"{limits}; {self._prepared_as(sql, limits)}{_arguments(values)}", width)
+        return self._rows(f"{limits}; {_filled(sql, values)}", width)
 
     def _prepared_as(self, sql: str, limits: str) -> str:
         """What executes it. A plan takes the server's memory: those of yesterday's questions are given up."""
@@ -149,11 +155,14 @@ class Session:
 
     def row(self, sql: str, width: int) -> Row:
         """The one row of `width` columns that a statement must bring, else `DatabaseError`."""
+        return _only(self._rows(sql, width))
+
+    def _rows(self, sql: str, width: int) -> list[Row]:
         rows = self.query(sql)
         self.largest_answer = max(self.largest_answer, *(len(text or "") for row in rows for text in row), 0)
-        if [len(row) for row in rows] != [width]:
+        if any(len(row) != width for row in rows):
             raise senseless()
-        return rows[0]
+        return rows
 
     def _read_facts(self, limit_s: float) -> Facts:
         require_supported(self._connection.server_version)
@@ -259,6 +268,12 @@ def _arguments(values: Sequence[str]) -> str:
 def senseless() -> DatabaseError:
     """What came is no answer to what was asked: somebody in between, or no PostgreSQL."""
     return DatabaseError("the server's answer makes no sense", sqlstate=_PROTOCOL_VIOLATION)
+
+
+def _only(rows: list[Row]) -> Row:
+    if len(rows) != 1:
+        raise senseless()
+    return rows[0]
 
 
 def _whole(rows: list[Row]) -> int:

@@ -372,6 +372,18 @@ def test_one_reading_is_for_those_whose_turn_is_next(several: list[Database], re
     assert readings_made == [(1, True)] * 4 + [(4, False), (4, True)] + [(4, False)]
 
 
+def test_a_reading_for_several_brings_no_larger_piece_than_one_for_each(several: list[Database]) -> None:
+    """What libpq keeps room for goes by the largest: a session is kept that reads for others."""
+    with session_of(several[0]) as session:
+        names = [each.name for each in several]
+        told = several[0].server.sql("SELECT oid FROM pg_database WHERE datname = ANY (%s)", (names,))
+        oids = {int(oid): frozenset[int]() for (oid,) in told}
+        found = top_queries.read(session, oids, 20, "masked", oids, 5.0)
+    sizes = [len(part.queries) for part in found.parts.values()]
+    assert set(found.parts) == set(oids)
+    assert max(sizes) <= session.largest_answer < sum(sizes)
+
+
 def test_what_is_old_is_read_anew_and_its_texts_are_told(several: list[Database], readings_made: Readings) -> None:
     early, late, *_ = several
     statements = Statements(20, "masked")
