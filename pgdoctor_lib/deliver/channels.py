@@ -15,7 +15,6 @@ from pgdoctor_lib.deliver import lean  # noqa: F401  (before requests)
 # isort: split
 import requests
 import urllib3
-from requests.auth import AuthBase
 
 from pgdoctor_lib import programs
 from pgdoctor_lib.config import Endpoint
@@ -49,14 +48,6 @@ def send(channel: Channel, notice: Notice, wall: float, total_s: float = TOTAL_S
         raise Retryable(f"timed out after {total_s:g} s") from None
 
 
-class _NoPassword(AuthBase):
-    """As `Bearer`, being there, it keeps ~/.netrc out."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Leave it as it is."""
-        return request
-
-
 def _post(channel: Channel, key: str, content: bytes, wall: float, total_s: float) -> str:
     assert channel.url
     headers = {name: value.reveal() for name, value in channel.headers.items()}
@@ -83,10 +74,10 @@ def _post(channel: Channel, key: str, content: bytes, wall: float, total_s: floa
     return status_line(response.status_code)
 
 
-def _auth(channel: Channel) -> AuthBase:
+def _auth(channel: Channel) -> Bearer | None:
     """DeliveryError where the token's file cannot be read."""
     if not channel.token and not channel.token_file:
-        return _NoPassword()
+        return None
     return Bearer(TokenSource(Endpoint("", channel.token, channel.token_file)).current())
 
 

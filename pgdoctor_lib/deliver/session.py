@@ -47,15 +47,34 @@ class Bearer(AuthBase):
         return request
 
 
+def _no_password(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """As `Bearer`, being there, it keeps ~/.netrc out."""
+    return request
+
+
 class _Session(requests.Session):
     """Leaves redirects alone: requests, even when told not to follow one, reads its whole body.
 
-    Reads what the environment says of proxies once for each URL: it takes a quarter of an exchange's time.
+    Works out what is the same in each exchange, and what the environment says of proxies, once for each URL: the two
+    take a third of an exchange's time.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._settings: dict[tuple[object, ...], dict[str, Any]] = {}
+        self._blanks: dict[tuple[object, ...], requests.PreparedRequest] = {}
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """What goes out: the one before to this URL, with this one's headers and body."""
+        key = (request.method, request.url)
+        if key not in self._blanks:  # the last one alone, as in `merge_environment_settings`
+            blank = super().prepare_request(requests.Request(request.method, request.url, auth=_no_password))
+            self._blanks = {key: blank}
+        prepared = self._blanks[key].copy()
+        prepared.headers.update(request.headers)
+        prepared.prepare_body(request.data or None, None)
+        prepared.prepare_auth(request.auth or _no_password)
+        return prepared
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """What `send` is to be told."""
