@@ -34,6 +34,7 @@ from pgdoctor_lib.errors import PGDoctorError
 from pgdoctor_lib.finding import Finding, Severity
 from pgdoctor_lib.snapshot import CollectorError, Snapshot, Unreachable
 
+AT_FIRST_S = 0.25  # for what is read once an hour: the first snapshot does not wait for it
 _MOST_FAILING = 50  # told in each snapshot
 
 if TYPE_CHECKING:
@@ -123,7 +124,12 @@ class Watch:
         self._failing_since: float | None = None
         self._server = shared.server_of(target)
         routine = Routine(
-            target.name, target.interval_s, self._server.memory, shared.allowance, recorder=self._server.recorder
+            target.name,
+            target.interval_s,
+            self._server.memory,
+            shared.allowance,
+            at_first_s=AT_FIRST_S,
+            recorder=self._server.recorder,
         )
         self._collecting = Collecting(target.dsn, target.limit, target.query_text, routine, explain=target.explain)
         self._server.names.add(target.name)

@@ -33,7 +33,10 @@ class Answers:
 
 
 def ask(session: Session, asked: list[Asked], budget_s: float, patience_s: float) -> Answers:
-    """What each cycle asks, together; the rest alone: it takes longer, and some of it locks until it commits."""
+    """What each cycle asks, together; the rest alone: it takes longer, and some of it locks until it commits.
+
+    Of the rest what is asked most often comes first, for it may be long until the next cycle.
+    """
     answers = Answers()
     quick, dear = ([part for part in asked if bool(part.every_s) is seldom] for seldom in (False, True))
     alone_s = min(ALONE_S, budget_s / 2 / max(1, len(asked)))
@@ -46,7 +49,7 @@ def ask(session: Session, asked: list[Asked], budget_s: float, patience_s: float
         for part in quick:
             _alone(session, part, alone_s, answers)
     until = time.monotonic() + patience_s
-    for number, part in enumerate(dear):
+    for number, part in enumerate(sorted(dear, key=lambda each: each.every_s)):
         if number == 0 or time.monotonic() < until:
             _alone(session, part, alone_s, answers)
     return answers

@@ -38,8 +38,8 @@ class Routine:
     """That a database is collected from again and again, each `interval_s`, as `name`.
 
     `server`: what is known of its server, shared by all who collect from that; `allowance`: what may be taken of the
-    server's time; `patience_s`: for what is not asked in each cycle, else a quarter of the interval; `recorder`: the
-    server's, for what happens between two cycles.
+    server's time; `patience_s`: for what is not asked in each cycle, else a quarter of the interval; `at_first_s`: the
+    same at first, where it is less; `recorder`: the server's, for what happens between two cycles.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Routine:
     server: Memory
     allowance: Allowance = field(default_factory=Allowance)
     patience_s: float | None = None
+    at_first_s: float = math.inf
     recorder: Recorder = field(default_factory=Recorder)
 
 
@@ -72,7 +73,7 @@ class Collecting:
         self._keep = routine is not None
         self._may_reopen = False  # the session was given up merely because it had grown large
         self._recorder = routine.recorder if routine else Recorder()
-        self._patience_s = _patience_s(routine)
+        self._has_come = False
         self._memory = Memory()
         self._server = routine.server if routine else self._memory
         self._budget = Budget(routine.allowance, routine.interval_s, routine.server.comers) if routine else None
@@ -147,7 +148,8 @@ class Collecting:
         now = time.monotonic()
         server = self._server if self._claims(session, now) else None
         try:
-            collected = run(session, budget_s, self._query_text, self._memory, server, self._patience_s)
+            collected = run(session, budget_s, self._query_text, self._memory, server, self._patience_s())
+            self._has_come = True
             collected = self._with_plans(session, collected, now)
             found = self._queries(session, budget_s - (time.monotonic() - now))
             if server:
@@ -260,6 +262,14 @@ class Collecting:
         more = (found.section,) if found.section else ()
         return replace(collected, sections=(*collected.sections, *more), errors=(*collected.errors, *found.errors))
 
+    def _patience_s(self) -> float:
+        """For what is not asked in each cycle."""
+        routine = self._routine
+        if routine is None:
+            return math.inf
+        patience_s = routine.interval_s / 4 if routine.patience_s is None else routine.patience_s
+        return patience_s if self._has_come else min(patience_s, routine.at_first_s)
+
     def _within_budget(self, collected: Collected, server: Memory | None) -> Collected:
         if self._budget is None:
             return collected
@@ -269,12 +279,6 @@ class Collecting:
             server.every_nth = self._budget.every_nth
         error = self._budget.error
         return replace(collected, errors=(*collected.errors, error)) if error else collected
-
-
-def _patience_s(routine: Routine | None) -> float:
-    if routine is None:
-        return math.inf
-    return routine.interval_s / 4 if routine.patience_s is None else routine.patience_s
 
 
 @dataclass(frozen=True)
@@ -339,7 +343,8 @@ def _with(collected: Collected, found: TopQueries, changes: Section | None) -> C
     changed = () if changes is None else (changes,)
     queries = () if found.queries is None else (Section(top_queries.SECTION, found.queries),)
     costs = {**collected.costs, top_queries.NAME: found.cost} if found.cost else collected.costs
-    sections_now = (*collected.sections, *changed, *queries)
+    # Statements first, next to `top_queries`: gzip, which looks back 32 kB, finds them there again.
+    sections_now = (*queries, *collected.sections, *changed)
     before = (each for each in collected.errors if each.collector != top_queries.NAME or found.json is None)
     errors = tuple(dict.fromkeys([*before, *found.errors]))  # what was refused is told once
     return replace(collected, sections=sections_now, top_queries=found.json, errors=errors, costs=costs)
