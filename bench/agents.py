@@ -56,8 +56,8 @@ class Daemon:
             return None
         with urllib.request.urlopen(f"{self._endpoint}/first", timeout=5) as answer:
             found = json.load(answer)
-        sections = found["snapshot"]["agent"]["collectors"]
-        return first(found["at_s"] - self._process.began_s, {name: cost["ms"] for name, cost in sections.items()})
+        ms = {name: cost["ms"] for name, cost in found["collectors"].items()}
+        return first(found["at_s"] - self._process.began_s, ms)
 
     def troubles(self) -> list[str]:
         return [line for line in self._process.output().splitlines() if any(word in line for word in _TROUBLE)]

@@ -1,19 +1,21 @@
 """`python -m bench.endpoint`: takes snapshots and counts them.
 
-GET tells how many, and their bytes; GET …/first the first of them: `at_s`, when it came (time.monotonic(), which is the
-same in all processes of a machine), and the `snapshot`.
+GET tells how many, and their bytes; GET …/first `at_s`, when the first came (time.monotonic(), which is the same in all
+processes of a machine), and `collectors`: what each of them cost when it was first asked, in one of the first few.
 """
 
 import gzip
 import json
 import threading
 import time
+from collections import ChainMap
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 _lock = threading.Lock()
 _taken = {"count": 0, "bytes": 0}
 _first: list[tuple[float, bytes]] = []
+_FEW = 3  # what takes long is left to the second cycle
 
 
 class _Server(ThreadingHTTPServer):
@@ -29,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         now = time.monotonic()
         self._answer(201, {"id": self.headers["Idempotency-Key"]})
         with _lock:
-            if not _first:
+            if len(_first) < _FEW:
                 _first.append((now, body))
             _taken["count"] += 1
             _taken["bytes"] += len(body)
@@ -40,8 +42,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.path.endswith("/first"):
             self._answer(200, taken)
         elif first:
-            [(at_s, body)] = first
-            self._answer(200, {"at_s": at_s, "snapshot": json.loads(gzip.decompress(body))})
+            ledgers = [json.loads(gzip.decompress(body))["agent"]["collectors"] for _, body in first]
+            self._answer(200, {"at_s": first[0][0], "collectors": dict(ChainMap(*ledgers))})
         else:
             self._answer(404, {})
 

@@ -19,9 +19,10 @@ _CALLS = f"SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements(false)
 
 @dataclass(frozen=True)
 class First:
-    """The first snapshot, which asks for everything: seconds from the process' start to its arrival.
+    """The first snapshot: seconds from the process' start to its arrival.
 
-    Milliseconds of the server's time for all its sections, and for those that are asked for hourly, or less often.
+    Milliseconds of the server's time for all sections, each when it was first asked for, and for those that are asked
+    for hourly, or less often.
     """
 
     after_s: float

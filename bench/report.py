@@ -22,7 +22,7 @@ _FIGURES: dict[str, Callable[[Cost], float | None]] = {
     "RSS peak since start MB": lambda cost: cost.rss_peak_mb,
     "sessions held": lambda cost: cost.sessions_held,
     "first snapshot after s": lambda cost: cost.first.after_s if cost.first else None,
-    "first cycle backend ms": lambda cost: cost.first.backend_ms if cost.first else None,
+    "every section once, backend ms": lambda cost: cost.first.backend_ms if cost.first else None,
     "  of it hourly sections": lambda cost: cost.first.hourly_ms if cost.first else None,
 }
 
