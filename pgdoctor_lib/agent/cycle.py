@@ -11,7 +11,7 @@ from pgdoctor_lib import __version__
 from pgdoctor_lib.agent import host
 from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import CycleLine
-from pgdoctor_lib.agent.usage import usage
+from pgdoctor_lib.agent.usage import lately
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Target
@@ -52,7 +52,7 @@ def take(
         snapshot_id=snapshot_id or new_id(wall),
         collected_at=wall,
         duration_ms=(clock.monotonic() - started) * 1000,
-        agent=Agent(__version__, socket.gethostname(), os.getpid(), dropped_snapshots, usage(), unreachable),
+        agent=Agent(__version__, socket.gethostname(), os.getpid(), dropped_snapshots, lately(), unreachable),
         name=target.name,
         tags=target.tags,
         interval_s=target.interval_s,

@@ -1,4 +1,4 @@
-"""What this process itself takes, for the snapshot: about 0.1 ms to tell.
+"""What this process itself takes, for the snapshot: 0.1 to 0.3 ms to tell.
 
 | key | what |
 |---|---|
@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import time
+from functools import lru_cache
 
 from pgdoctor_lib.agent.proc import sizes
 
@@ -29,6 +30,16 @@ def usage() -> Usage:
         "open_files": _open_files(),
         "uptime_s": round(time.monotonic() - _BEGAN, 1),
     }
+
+
+def lately() -> Usage:
+    """The same for all who ask within the same half second: with a hundred databases they are many."""
+    return _in(int(time.monotonic() * 2))
+
+
+@lru_cache(1)
+def _in(_half_second: int) -> Usage:
+    return usage()
 
 
 def _memory() -> tuple[int | None, int]:

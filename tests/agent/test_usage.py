@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pgdoctor_lib.agent import usage as module
-from pgdoctor_lib.agent.usage import usage
+from pgdoctor_lib.agent.usage import lately, usage
 from tests.waiting import wait_for
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -55,3 +55,9 @@ def test_uptime_grows() -> None:
     before = usage()["uptime_s"]
     assert 0 <= before < time.monotonic()
     wait_for(lambda: usage()["uptime_s"] > before, "no time passed")
+
+
+def test_what_was_told_a_moment_ago_is_told_again_and_then_anew() -> None:
+    before = lately()
+    wait_for(lambda: lately() is not before, "the same figures for ever")
+    assert lately()["uptime_s"] > before["uptime_s"]
