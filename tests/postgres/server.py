@@ -53,6 +53,9 @@ mkdir -m 700 "$1" "$1"/pg_wal
 cp -a $(ls -d "$0"/* | grep -v -e /pg_wal$ -e /postmaster) "$1"
 rm -rf "$1"/pg_replslot/*
 """
+_EXTEND = """
+echo 'CREATE EXTENSION pg_stat_statements' | exec "$0" --single -D "$1" template1
+"""
 
 
 class Server:
@@ -177,7 +180,14 @@ class Server:
     def sql(
         self, statement: Any, params: Sequence[object] | None = None, dbname: str = "postgres", user: str = "postgres"
     ) -> list[tuple[Any, ...]]:
-        """Run `statement` in a connection of its own; its rows, where it has any.
+        """Run `statement` in a connection of its own; its rows, where it has any."""
+        with self._session(dbname, user) as cursor:
+            cursor.execute(statement, params)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def _session(self, dbname: str = "postgres", user: str = "postgres") -> Iterator[Any]:
+        """A cursor in a connection of its own.
 
         Its backend is gone then: one reports what it counted as it ends, which would come after the next one's VACUUM.
         """
@@ -185,8 +195,7 @@ class Server:
         backend = Path("/proc", str(connection.info.backend_pid))
         try:
             with connection.cursor() as cursor:
-                cursor.execute(statement, params)
-                return cursor.fetchall() if cursor.description else []
+                yield cursor
         finally:
             connection.close()
             end = time.monotonic() + 2  # a stopped one does not end
@@ -220,26 +229,34 @@ class Server:
 
     def drop_database(self, name: str) -> None:
         """DROP DATABASE, whoever is in it."""
-        force = " WITH (FORCE)" if self.major >= 13 else ""
-        if not force:
-            self.sql("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
-            self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        self.sql(compose.SQL("DROP DATABASE IF EXISTS {}" + force).format(_name(name)))
+        with self._session() as cursor:
+            self._drop_database(cursor, name)
 
     def create_role(self, name: str, password: str | None = None, grants: Sequence[str] = ("pg_monitor",)) -> None:
         """CREATE ROLE that may log in, a member of the roles in `grants`."""
-        member = compose.SQL("IN ROLE {}").format(compose.SQL(", ").join(map(_name, grants))) if grants else _NOTHING
-        create = compose.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}")
-        self.sql(create.format(_name(name), compose.Literal(password), member))
+        self.sql(_creating_role(name, password, grants))
 
     def new_database(self) -> "Database":
-        """A database and a role with names of their own; `Database.drop()` removes both."""
+        """A database and a role with names of their own; `drop` removes both. One session: they are costly."""
         word = secrets.token_hex(4)
         made = Database(self, f"db_{word}", f"monitor_{word}", f"pw-{secrets.token_urlsafe(12)}")
-        self.create_role(made.role, made.password)
-        self.create_database(made.name)
-        made.sql("CREATE EXTENSION pg_stat_statements")
+        with self._session() as cursor:
+            cursor.execute(_creating_role(made.role, made.password))
+            cursor.execute(compose.SQL("CREATE DATABASE {} TEMPLATE template1").format(_name(made.name)))
         return made
+
+    def drop(self, made: "Database") -> None:
+        """Remove a database that `new_database` has made, and its role."""
+        with self._session() as cursor:
+            self._drop_database(cursor, made.name)
+            cursor.execute(compose.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(_name(made.role)))
+
+    def _drop_database(self, cursor: Any, name: str) -> None:
+        force = " WITH (FORCE)" if self.major >= 13 else ""
+        if not force:
+            cursor.execute("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        cursor.execute(compose.SQL("DROP DATABASE IF EXISTS {}" + force).format(_name(name)))
 
     @contextmanager
     def _backup(self) -> Iterator[None]:
@@ -300,8 +317,7 @@ class Database:
     def drop(self) -> None:
         """Remove database and role."""
         if self.server.running:
-            self.server.drop_database(self.name)
-            self.server.sql(compose.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(_name(self.role)))
+            self.server.drop(self)
 
 
 def stop_all() -> None:
@@ -381,7 +397,10 @@ def _made(folder: Path) -> Path:
 
 @cache
 def _initialised(major: int, programs: str, checksums: bool | None) -> Path:
-    """What initdb makes, once for all processes of a run, to be copied: its clusters share their system identifier."""
+    """What initdb makes, once for all processes of a run, to be copied: its clusters share their system identifier.
+
+    In template1 there is pg_stat_statements: to make it in each new database costs as much as the database.
+    """
     options = ["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync"]
     asked = ""
     if checksums is not None and checksums != (major >= 18):
@@ -394,6 +413,7 @@ def _initialised(major: int, programs: str, checksums: bool | None) -> Path:
         if not data.exists():
             shutil.rmtree(coming, ignore_errors=True)  # of a process that was killed
             _run([f"{programs}/initdb", "-D", str(coming), *options, *filter(None, [asked])])
+            _run(["sh", "-c", _EXTEND, f"{programs}/postgres", str(coming)])
             coming.rename(data)
     return data
 
@@ -411,6 +431,12 @@ def _run(command: list[str]) -> None:
         text = output.read()
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, command, text)
+
+
+def _creating_role(name: str, password: str | None, grants: Sequence[str] = ("pg_monitor",)) -> compose.Composed:
+    member = compose.SQL("IN ROLE {}").format(compose.SQL(", ").join(map(_name, grants))) if grants else _NOTHING
+    create = compose.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}")
+    return create.format(_name(name), compose.Literal(password), member)
 
 
 def _name(name: str) -> compose.Identifier:
