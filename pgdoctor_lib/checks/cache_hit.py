@@ -7,7 +7,6 @@ from pgdoctor_lib.checks.registry import Said, check, info
 from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.units import format_bytes, format_count, format_span
 
-_BLOCK = 8192
 _REMEDY = """-- which tables are read from outside; a missing index on one of them shows in seq-scan-large
 SELECT schemaname, relname, heap_blks_read, heap_blks_hit FROM pg_statio_user_tables
  ORDER BY heap_blks_read DESC LIMIT 5;
@@ -16,7 +15,7 @@ SELECT schemaname, relname, heap_blks_read, heap_blks_hit FROM pg_statio_user_ta
 """
 
 
-@check(category="I/O and memory", scope="database", reads=("database", "settings"), compares=("database",))
+@check(category="I/O and memory", scope="database", reads=("database", "settings", "server"), compares=("database",))
 def cache_hit(
     now: Document,
     before: Document,
@@ -38,12 +37,12 @@ def cache_hit(
 
 
 def _finding(now: Document, change: Change, percent: float, limit: str) -> Finding:
-    buffers = (now.number_setting("shared_buffers") or 0) * _BLOCK if now.has("settings") else 0
+    buffers = (now.number_setting("shared_buffers") or 0) * now.block_bytes if now.has("settings") else 0
     name, read = str(change.row.get("datname") or now.db_name), change.by["blks_read"]
     return info(
         "",
         f"only {percent:.0f} % of the blocks that database {name} wanted within {format_span(change.seconds)} were in "
-        f"shared buffers: {format_count(read)} were read from outside ({format_bytes(read * _BLOCK)})",
+        f"shared buffers: {format_count(read)} were read from outside ({format_bytes(read * now.block_bytes)})",
         subject=f"database {name}",
         threshold=limit,
         evidence={

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 _FRACTION = re.compile(r"\.(\d+)")  # Python 3.10 wants 3 or 6 digits
 
+_BLOCK_BYTES = 8192
+
 LACKS = "the snapshot has no section"
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -143,6 +145,11 @@ class Document:
         rows = self.rows("queries") if self.has("queries") else []
         told |= {str(row.get("queryid")): row["query"] for row in rows if row.get("query")}
         return {key: str(text) for key, text in told.items() if text}
+
+    @property
+    def block_bytes(self) -> int:
+        """What the server was built with: 8192 nearly everywhere."""
+        return int(self.one("server").get("block_size") or _BLOCK_BYTES) if self.has("server") else _BLOCK_BYTES
 
     @property
     def major(self) -> int:

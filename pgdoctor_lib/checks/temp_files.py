@@ -9,7 +9,6 @@ from pgdoctor_lib.quoting import identifier
 from pgdoctor_lib.units import counted, format_bytes, format_span
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-_BLOCK = 8192
 _STATEMENT = ("queryid", "userid", "toplevel")
 _MOST_WORK_MEM = 256 * MIB
 _REMEDY = """-- memory for {whom}, from the next session on
@@ -60,11 +59,8 @@ def _statements(now: Document, before: Document) -> list[Change]:
     if not now.has("queries") or not before.has("queries"):
         return []
     changes = delta.rows(now, before, "queries", _STATEMENT, ("temp_blks_written", "calls"))
-    return sorted((each for each in changes if each.by["temp_blks_written"]), key=lambda each: -_written(each))
-
-
-def _written(change: Change) -> float:
-    return change.by["temp_blks_written"] * _BLOCK
+    wrote = (each for each in changes if each.by["temp_blks_written"])
+    return sorted(wrote, key=lambda each: -each.by["temp_blks_written"])
 
 
 def _told(now: Document, change: Change) -> dict[str, object]:
@@ -72,7 +68,7 @@ def _told(now: Document, change: Change) -> dict[str, object]:
     return {
         "queryid": row.get("queryid"),
         "rolname": row.get("rolname"),
-        "temp_bytes": _written(change),
+        "temp_bytes": change.by["temp_blks_written"] * now.block_bytes,
         "calls": change.by["calls"],
         "query": (now.query_text(row.get("queryid")) or "")[:500] or None,
     }

@@ -5,7 +5,6 @@ from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.checks.registry import Said, check, warning
 from pgdoctor_lib.units import counted, format_bytes
 
-_BLOCK_BYTES = 8192
 _MOST_BYTES = 1024**3  # VACUUM takes no more before 17
 
 
@@ -13,7 +12,7 @@ _MOST_BYTES = 1024**3  # VACUUM takes no more before 17
 def vacuum_index_passes(now: Document, before: Document, *, least_bytes: float = 1024**3) -> Said:
     """A VACUUM reads all indexes of a large table several times (pg_stat_progress_vacuum.index_vacuum_count)."""
     for row in now.rows("progress"):
-        size = (row.get("heap_blks_total") or 0) * _BLOCK_BYTES
+        size = (row.get("heap_blks_total") or 0) * now.block_bytes
         if row.get("command") != "VACUUM" or size < least_bytes or not _begins_anew(row):
             continue
         setting = _setting(now, row)

@@ -67,3 +67,11 @@ def test_a_server_that_was_just_started() -> None:
     with pytest.raises(NotExamined, match="still filling"):
         _judged(0, 100_000, up="2026-01-01T00:00:01+00:00")
     assert len(_judged(0, 100_000, up="2026-01-01T00:00:00+00:00")) == 1
+
+
+def test_blocks_have_the_size_that_the_server_was_built_with() -> None:
+    before = planted(database={"blks_hit": 0, "blks_read": 0})
+    database = {"blks_hit": 0, "blks_read": 1_048_576, "postmaster_start_time": "2025-12-31T00:00:00+00:00"}
+    for size, told in ((8192, "8.0 GiB"), (16384, "16.0 GiB")):
+        [found] = judged("cache-hit", planted(3600, database=database, server={"block_size": size}), before)
+        assert f"({told})" in found.summary
