@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -175,12 +176,13 @@ class _Server(ThreadingHTTPServer):
         self.endpoint = endpoint
         self.tls = tls
         self.connections: set[socket.socket] = set()
-        self.accepted = 0
+        self.numbers: dict[Any, int] = {}  # of the connections, by where they come from
+        self._next_number = count(1)
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.accepted += 1
+        self.numbers[client_address] = next(self._next_number)
         self.connections.add(request)
         super().process_request(request, client_address)
 
@@ -215,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.number = self.server.accepted
+        self.number = self.server.numbers[self.client_address]
 
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

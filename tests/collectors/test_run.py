@@ -16,6 +16,7 @@ SECTIONS = {"activity", "database", "indexes", "locks", "replication", "settings
 
 
 def test_everything_is_collected(database: Database, collect: Collect) -> None:
+    database.sql("SELECT 1")
     found = collect(database.dsn)
     assert (found.errors, SECTIONS - set(found.sections)) == ({}, set())
     assert found.sections["database"]["datname"] == database.name

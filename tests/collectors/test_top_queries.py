@@ -38,10 +38,12 @@ def test_the_most_expensive_come_first_and_only_so_many(newest_database: Databas
 def test_own_statements_and_other_databases_are_left_out(database: Database, collect: Collect) -> None:
     """PostgreSQL 18 drops a comment that begins a statement, so that ours stands within."""
     database.server.sql("SELECT 1 AS not_of_this_database")
+    database.sql("SELECT 1 AS of_this_one")
     for _ in range(3):
         found = collect(database.dsn, 200)
     assert found.top_queries
     texts = [row["normalized_query"] for row in found.top_queries]
+    assert [text for text in texts if "of_this_one" in text]
     ours = ("pgdoctor", "set_config", "MATERIALIZED", "server_version_num", "not_of_this_database")
     assert not [text for text in texts for word in ours if word in text]
 
