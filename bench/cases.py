@@ -132,7 +132,7 @@ def _fill(place: Place, server: Server) -> None:
     if place.case.discovers:
         server.sql("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC")  # it is none of the case's databases
     server.sql(f"CREATE DATABASE {first}")
-    server.sql("CREATE EXTENSION pg_stat_statements", dbname=first)
+    server.sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements", dbname=first)
     with closing(server.connect(first)) as connection, connection.cursor() as cursor:
         _make_tables(cursor, place.case)
     how = "STRATEGY file_copy" if server.major >= 15 else ""  # what the older ones do; it writes no WAL
