@@ -39,7 +39,7 @@ class Routine:
 
     `server`: what is known of its server, shared by all who collect from that; `allowance`: what may be taken of the
     server's time; `patience_s`: for what is not asked in each cycle, else a quarter of the interval; `at_first_s`: the
-    same at first, where it is less; `recorder`: the server's, for what happens between two cycles.
+    same at first, where the next cycle comes soon; `recorder`: the server's, for what happens between two cycles.
     """
 
     name: str
@@ -268,7 +268,8 @@ class Collecting:
         if routine is None:
             return math.inf
         patience_s = routine.interval_s / 4 if routine.patience_s is None else routine.patience_s
-        return patience_s if self._has_come else min(patience_s, routine.at_first_s)
+        is_first = self._is_often and not self._has_come
+        return min(patience_s, routine.at_first_s) if is_first else patience_s
 
     def _within_budget(self, collected: Collected, server: Memory | None) -> Collected:
         if self._budget is None:

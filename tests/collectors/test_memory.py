@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pgdoctor_lib.collectors import registry
 from pgdoctor_lib.collectors.budget import Allowance, Budget, stretched
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.registry import Asked
@@ -173,6 +174,20 @@ def collecting(dsn: str, name: str = "db", server: Memory | None = None) -> Coll
 
 def names(collected: Collected) -> set[str]:
     return {section.name for section in collected.sections}
+
+
+@pytest.mark.parametrize(("interval_s", "leaves"), [(60.0, True), (300.0, False)])
+def test_the_first_cycle_leaves_to_a_next_one_that_comes_soon_what_takes_long(
+    newest_database: Database, interval_s: float, leaves: bool
+) -> None:
+    routine = Routine("db", interval_s, Memory(), at_first_s=0.0)
+    one = Collecting(Dsn.parse(newest_database.dsn, {}), 20, routine=routine)
+    first, second = names(one.once()), names(one.once())
+    one.close()
+    seldom = {name for name in first | second if registry.every_s(name)}
+    assert {"activity", "tables"} <= first & second
+    assert "schema" in seldom and ("schema" in first) is not leaves
+    assert seldom - first == (seldom & second if leaves else set())
 
 
 def test_a_session_is_kept_and_planned_once(newest_database: Database) -> None:
