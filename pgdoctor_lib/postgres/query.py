@@ -10,7 +10,8 @@ in a file spans lines, nor holds what looks like a mark or a variable.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
+from operator import itemgetter
 from pathlib import Path
 
 from pgdoctor_lib.quoting import quote_identifier, quote_literal
@@ -27,7 +28,7 @@ _VARIABLE = re.compile(r""":(["'])(\w+)\1""")
 
 @dataclass(frozen=True)
 class Query:
-    """One SQL file. `meta`: its metadata; `lines`: condition or "", text.
+    """One SQL file. `meta`: its metadata; `pieces`: condition or "", the lines that it governs.
 
     `when`: conditions that must hold, with commas in between; `role`: "primary" or "standby" where it makes sense on
     that kind of server alone; `cadence`: how often it is asked, in each cycle where it is missing.
@@ -35,7 +36,7 @@ class Query:
 
     name: str
     meta: Mapping[str, str]
-    lines: tuple[tuple[str, str], ...]
+    pieces: tuple[tuple[str, str], ...]
 
     def fits(self, holds: Callable[[str], bool], *, in_recovery: bool) -> bool:
         """Whether it makes sense on a server where `holds("pg >= 17")` tells what is true."""
@@ -45,7 +46,7 @@ class Query:
 
     def sql(self, holds: Callable[[str], bool], **variables: str) -> str:
         """The statement for a server where `holds("pg >= 17")` tells what is true, comments left out."""
-        text = "\n".join(line for condition, line in self.lines if not condition or holds(condition))
+        text = "\n".join(lines for condition, lines in self.pieces if not condition or holds(condition))
         return _VARIABLE.sub(lambda match: _quoted(match[1], variables[match[2]]), text)
 
 
@@ -55,8 +56,10 @@ def load(path: Path) -> Query:
     meta = {match[1]: match[2] for match in map(_META.fullmatch, takewhile(_META.fullmatch, text)) if match}
     if not set(KEYS) <= set(meta) <= {*KEYS, *MORE_KEYS}:
         raise ValueError(f"{path.name}: metadata is {', '.join(meta) or 'missing'}, and should be {', '.join(KEYS)}")
-    lines = (_line(line, f"{path.name}:{number}") for number, line in enumerate(text, 1))
-    return Query(path.name.removesuffix(".sql"), meta, tuple(filter(None, lines)))
+    lines = filter(None, (_line(line, f"{path.name}:{number}") for number, line in enumerate(text, 1)))
+    runs = groupby(lines, key=itemgetter(0))
+    pieces = tuple((condition, "\n".join(line for _, line in run)) for condition, run in runs)
+    return Query(path.name.removesuffix(".sql"), meta, pieces)
 
 
 def _line(text: str, where: str) -> tuple[str, str] | None:
