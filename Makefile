@@ -22,6 +22,9 @@ help: ## What there is to make
 demo: $(VENV)/.demo ## The whole product on this machine: a PostgreSQL, the daemon, the web page (Ctrl+C ends it)
 	@exec $(BIN)/python pgdoctor.py demo
 
+# Whoever wants no .pyc files wants these all the same: else each process rewrites each test.
+test test-quick: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.dev postgres ## The whole suite, on PostgreSQL 12 to 18 (PYTEST_ARGS=… goes to pytest)
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 

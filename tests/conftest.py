@@ -1,6 +1,8 @@
 """Fixtures by theme; and a run that is told to end leaves nothing behind."""
 
+import fcntl
 import signal
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -19,11 +21,27 @@ pytest_plugins = (
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes 10 s or more: of those that share nothing it begins first")
     signal.signal(signal.SIGTERM, _end)
     for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, _ignore)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What begins last is short, and the processes end together."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Of several processes one rewrites a module's asserts; the others wait, and read what it has kept."""
+    if not isinstance(collector, pytest.Module) or not hasattr(collector.config, "workerinput"):
+        return (yield)
+    with collector.path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)

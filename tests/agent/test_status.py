@@ -105,6 +105,7 @@ def test_status_on_a_real_database(here: Cli, db: Any, endpoint: Any) -> None:
     assert not document["overdue"]
 
 
+@pytest.mark.long
 def test_status_4_where_the_endpoint_gets_nothing(here: Cli, db: Any, endpoint: Any) -> None:
     """A daemon that runs, but does not do its work: the exit status says so, until it does again."""
     top = f"endpoint: {endpoint.url}\ntoken: not-a-real-token\ninterval: 1\n"

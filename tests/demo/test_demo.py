@@ -293,6 +293,7 @@ def test_a_port_that_is_none(cli: Cli) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_the_workload_has_something_to_show(start_demo: Callable[..., Demo]) -> None:
     demo = start_demo()
     demo.wait_for_all()

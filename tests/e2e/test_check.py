@@ -22,6 +22,7 @@ def db(newest_server: Server) -> Iterator[Database]:
     made.drop()
 
 
+@pytest.mark.long
 def test_a_sick_server_in_every_form(cli: Cli, sick: Server, tmp_path: Path) -> None:
     dsn = sick.dsn()
     done = cli.run("check", dsn)

@@ -30,6 +30,7 @@ def repeat(database: Database, times: int = 20, statement: str = SLOW) -> None:
         database.sql(statement)
 
 
+@pytest.mark.long
 def test_the_verdict_since_a_mark(cli: Cli, multi: Multi, database: Database) -> None:
     multi({"app": {"dsn": database.dsn}})
     assert "there is no mark" in cli.run("diff", "--since-mark").stderr
@@ -130,6 +131,7 @@ def test_the_daemon_stamps_its_snapshots_and_is_what_now_is_compared_with(
     database.drop()
 
 
+@pytest.mark.long
 @pytest.mark.pg(">= 14")  # before, nothing tells how long counters ran, and so whether a statement is overdue
 def test_statements_that_are_new_faster_and_gone(cli: Cli, database: Database, tmp_path: Path) -> None:
     plant(database)

@@ -219,6 +219,7 @@ def test_a_statement_that_is_at_work_when_time_is_up_ends_on_the_server_too(
     assert endpoint.requests == []
 
 
+@pytest.mark.long
 def test_retries_are_logged_and_what_fails_goes_out_later_oldest_first(
     cli: Cli, multi: Multi, db: Database, endpoint: Endpoint
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_database_that_cannot_be_collected_is_told_and_resolved(
     assert resolved == ("resolved", *opened[1:])
 
 
+@pytest.mark.long
 def test_what_is_still_there_is_told_again_and_what_is_muted_never(
     quick: Cli, configure: Configure, alerts: Endpoint, endpoint: Endpoint, idle: Any
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_channel_that_is_down_holds_up_nobody_and_is_told_later(
     assert events(alerts.snapshots) == events(heard)
 
 
+@pytest.mark.long
 def test_the_log_tells_once_that_it_works_again_and_the_status_meanwhile(
     quick: Cli, configure: Configure, alerts: Endpoint, idle: Any
 ) -> None:

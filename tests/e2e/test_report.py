@@ -5,6 +5,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.checks.planting import WAITS, running, session
 from tests.fix_daemon import Cli
 from tests.postgres.server import Database, Server
@@ -47,6 +49,7 @@ def test_a_chain_of_three_and_hostile_names(cli: Cli, newest_server: Server) -> 
     database.drop()
 
 
+@pytest.mark.long
 def test_where_it_is_written(cli: Cli, newest_database: Database) -> None:
     snapshot = cli.cwd / "snapshot.json"
     snapshot.write_text(cli.run("snapshot", newest_database.dsn).stdout)

@@ -56,6 +56,7 @@ def test_a_good_answer_cut_at_every_byte(amount: Amount, figure: Figure) -> None
     figure("Endpoint's answer closed and reset at each byte", _examine(lines))
 
 
+@pytest.mark.long
 def test_the_daemon_outlives_them(cli: Cli, newest_server: Server, amount: Amount, figure: Figure) -> None:
     """One database, an interval of a second, an endpoint that answers anything: it lives, and says so in lines."""
     database = newest_server.new_database()

@@ -48,6 +48,7 @@ def hosts(tmp_path: Path, first_of_each: FirstOfEach) -> Iterator[Hosts]:
         each.cli.end()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_whatever_happens_to_one_of_three(
     newest_server: Server,

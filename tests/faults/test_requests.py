@@ -11,6 +11,8 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.fix_daemon import Cli
 from tests.receiver.client import Client, everything, head, snapshot
 
@@ -100,6 +102,7 @@ def documents(dice: random.Random, body: bytes) -> bytes:
 KINDS = (garbage, mutated, cut, bomb, chunked, traversal, heads, foreign, lying, documents)
 
 
+@pytest.mark.long
 def test_a_thousand_hostile_requests(
     cli: Cli, amount: Callable[[int, int], int], figure: Callable[[str, str], None]
 ) -> None:

@@ -140,6 +140,7 @@ def _quoted(name: str) -> str:
     return f"'{escaped}'"
 
 
+@pytest.mark.long
 def test_no_secret_is_written_or_shown(
     cli: Cli,
     planted: list[str],
