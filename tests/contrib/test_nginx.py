@@ -7,10 +7,11 @@ import shutil
 import ssl
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from html import unescape
-from http.client import HTTPSConnection
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,10 @@ class Nginx:
 
     def post(self, body: bytes) -> Answer:
         return self.ask("POST", "/api/snapshots", gzip.compress(body), Content_Encoding="gzip", **BEARER)
+
+    def errors(self) -> str:
+        """What nginx has logged."""
+        return (self.folder / "error.log").read_text()[-4000:]
 
     def stop(self) -> None:
         self.process.terminate()
@@ -162,25 +167,30 @@ def test_its_bounds_are_the_receivers(cli: Cli, nginx: Callable[..., Nginx]) -> 
 def test_a_receiver_that_is_killed_is_seen_by_nobody(cli: Cli, nginx: Callable[..., Nginx], store: Database) -> None:
     receivers = [Client(cli, "--store", store.server.dsn(store.name)) for _ in range(2)]
     proxy = nginx(*receivers)
-    waiting, answers = [snapshot(f"db{number % 5}", ago_s=number).body() for number in range(400)], []
+    waiting = [snapshot(f"db{number % 5}", ago_s=number).body() for number in range(400)]
+    answers: list[int | str] = []
 
     def send() -> None:
         while waiting:
             try:
-                body = waiting.pop()
+                answers.append(proxy.post(waiting.pop()).status)
             except IndexError:
                 return
-            answers.append(proxy.post(body).status)
+            except (OSError, HTTPException) as error:
+                answers.append(repr(error))
 
     senders = [threading.Thread(target=send) for _ in range(6)]
     for sender in senders:
         sender.start()
-    wait_for(lambda: len(answers) >= 100, "snapshots are accepted", 60)
-    receivers[0].running.kill()
-    for sender in senders:
-        sender.join()
-    assert len(answers) == 400
-    assert set(answers) <= {201, 409}
+    try:
+        wait_for(lambda: len(answers) >= 100, lambda: f"{Counter(answers)} so far; {proxy.errors()}", 60)
+        receivers[0].running.kill()
+        wait_for(lambda: len(answers) == 400, lambda: f"{Counter(answers)} so far; {proxy.errors()}", 120)
+    finally:
+        waiting.clear()
+        for sender in senders:
+            sender.join()
+    assert set(answers) <= {201, 409}, f"{Counter(answers)}; {proxy.errors()}"
     for table in ("snapshot", "body", "point"):
         assert store.sql(f"SELECT count(*) FROM pgdoctor.{table}") == [(400,)]
     assert proxy.get("/readyz").status == 200
