@@ -25,17 +25,16 @@ _FACTS += [b"97", b"5", b"-1", b"-1"]  # connections
 _FACTS.append(b'{"pg_stat_statements": ["1.10", "public"]}')
 _SECTION = b'1 {"rows": [{"a": 1, "b": "x"}], "total": {"count": 1}, "more": 0}'
 _CLOCK = b"1795000000000.5"
-_TOP = b"1 " + b"\x1e".join(
-    (
-        b"1",
-        b'[{"fingerprint":"1","normalized_query":"SELECT 1","calls":1}]',
-        b'{"hidden": 0, "recording": true}',
-        b'{"rows": [], "total": {"count": 1}, "more": 1}',
-        b"1",
-        b"",
-        b"4711",
-    )
-)
+_TOP = [
+    b"1",
+    b'[{"fingerprint":"1","normalized_query":"SELECT 1","calls":1}]',
+    b'{"hidden": 0, "recording": true}',
+    b'{"rows": [], "total": {"count": 1}, "more": 1}',
+    b"1",
+    b"",
+    b"4711",
+    b"1",
+]
 _OIDS = (16, 17, 18, 20, 23, 25, 114, 700, 1007, 1009, 1043, 1082, 1114, 1184, 1186, 1700, 2249, 3802, 3910, 0, 2**31)
 _SQLSTATES = (
     b"57P01",
@@ -292,7 +291,7 @@ def _row_for(sql: bytes) -> list[bytes]:
     if sql.startswith(b"SELECT /* pgdoctor:session"):
         return _BEGIN
     if sql.startswith(b"SELECT /* pgdoctor:top_queries"):
-        return [_CLOCK, _TOP, _CLOCK, b"false"]
+        return [_CLOCK, *_TOP, _CLOCK]
     if sql.startswith(b"SELECT /* pgdoctor:") and not sql.startswith(b"SELECT /* pgdoctor:cycle"):
         return [_CLOCK, _SECTION, _CLOCK, b"false"]
     quick = sum(not part.every_s for part in sections(healthy_facts(), "masked"))
