@@ -93,7 +93,7 @@ class Marks:
             ]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise SpoolError(f"marks in {one_line(self._path)} cannot be read: {one_line(str(error))}") from None
 
 

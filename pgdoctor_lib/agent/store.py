@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Job = gevent.Greenlet[..., Parcel]
 
 MEMORY_BYTES = 32 * 1024**2
-MARKS_S = 0.5  # databases whose cycles begin together look for their marks together
 _LAST_WRITES_S = 5.0
 
 _P = ParamSpec("_P")
@@ -33,13 +32,11 @@ class Store:
     """Keeps snapshots, hands each to one at a time, and counts those that it gives up."""
 
     def __init__(self, spool: Spool, clock: Clock, note: Callable[..., None]) -> None:
-        self._note, self._clock = note, clock
+        self._note = note
         self._disk = ThreadPool(2)  # its own: gevent's shared threads may all be waiting for a name server
         self._folder = Folder(spool.path, spool.max_bytes, spool.max_age_s, clock, self._off_the_hub)
         self._path, self._max_age_s = spool.path, spool.max_age_s
         self._marks: dict[str, Marks] = {}
-        self._newest: dict[str, Mark | None] = {}
-        self._marks_seen = 0.0
         self._memory: dict[str, Parcel] = {}
         self._in_hand: set[str] = set()
         self._writing: set[Job] = set()
@@ -52,12 +49,8 @@ class Store:
         return self._off_the_hub(load, self._path, name)
 
     def latest_mark(self, name: str) -> Mark | None:
-        """The newest mark of that database (`pgdoctor mark`), as it was a moment ago at most."""
-        now = self._clock.monotonic()
-        if name not in self._marks or now - self._marks_seen >= MARKS_S:
-            self._marks.setdefault(name, Marks(self._path, name))
-            self._newest, self._marks_seen = self._off_the_hub(self._look_for_marks), now
-        return self._newest.get(name)
+        """The newest mark of that database (`pgdoctor mark`)."""
+        return self._off_the_hub(self._marks.setdefault(name, Marks(self._path, name)).latest)
 
     @property
     def on_disk(self) -> int:
@@ -164,9 +157,6 @@ class Store:
             self._rescue()
         self.tell_losses()
         return parcel
-
-    def _look_for_marks(self) -> dict[str, Mark | None]:
-        return {name: marks.latest() for name, marks in list(self._marks.items())}
 
     def _put_back_late(self, written: "Job") -> None:
         """The cycle that wanted it kept is gone."""
