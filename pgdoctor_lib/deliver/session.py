@@ -6,7 +6,7 @@ import socket
 import ssl
 from http.cookiejar import DefaultCookiePolicy
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from pgdoctor_lib.deliver import lean  # noqa: F401  (before requests)
 
@@ -15,6 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.utils import check_header_validity
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
@@ -26,6 +27,10 @@ from pgdoctor_lib.secret import Secret
 
 MAX_CONNECTIONS = 16
 MAX_WIRE_BYTES = 1024**2  # of one answer: its head, what http.client would skip for ever, and the body
+
+_REMEMBERED = 4  # URLs: the endpoint's, and where it redirects to
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 _HEADERS = {
     "User-Agent": f"pgdoctor/{__version__}",
@@ -47,6 +52,11 @@ class Bearer(AuthBase):
         return request
 
 
+def _with_one_more(known: dict[_K, _V], key: _K, value: _V) -> dict[_K, _V]:
+    """The last few: where an endpoint redirects to, there may be ever others."""
+    return {**dict(list(known.items())[1 - _REMEMBERED :]), key: value}
+
+
 def _no_password(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """As `Bearer`, being there, it keeps ~/.netrc out."""
     return request
@@ -65,12 +75,14 @@ class _Session(requests.Session):
         self._blanks: dict[tuple[object, ...], requests.PreparedRequest] = {}
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """What goes out: the one before to this URL, with this one's headers and body."""
+        """What goes out: what is the same in each request to this URL, and this one's headers and body."""
         key = (request.method, request.url)
-        if key not in self._blanks:  # the last one alone, as in `merge_environment_settings`
+        if key not in self._blanks:
             blank = super().prepare_request(requests.Request(request.method, request.url, auth=_no_password))
-            self._blanks = {key: blank}
+            self._blanks = _with_one_more(self._blanks, key, blank)
         prepared = self._blanks[key].copy()
+        for header in request.headers.items():
+            check_header_validity(header)
         prepared.headers.update(request.headers)
         prepared.prepare_body(request.data or None, None)
         prepared.prepare_auth(request.auth or _no_password)
@@ -79,9 +91,9 @@ class _Session(requests.Session):
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """What `send` is to be told."""
         key = (url, stream, verify, cert)
-        if key not in self._settings:  # the last one alone: where an endpoint redirects to, there may be ever others
-            self._settings.clear()
-            self._settings[key] = dict(super().merge_environment_settings(url, proxies, stream, verify, cert))
+        if key not in self._settings:
+            settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+            self._settings = _with_one_more(self._settings, key, dict(settings))
         return dict(self._settings[key])
 
     def get_redirect_target(self, resp: requests.Response) -> None:

@@ -78,6 +78,31 @@ def test_what_is_sent(endpoint: Endpoint) -> None:
     }
 
 
+def test_nothing_of_one_request_is_in_the_next(endpoint: Endpoint) -> None:
+    """Over the same session: another snapshot, a question, what another path is sent to, and the first URL again."""
+    deliver = Delivery(endpoint.url)
+    long, short = deliver.parcel, pack(Sealed(new_id(), "b", b'{"database":{"name":"b"}}'))
+    endpoint.script([201, 200, (307, {"Location": "/v2"}, ""), 201, 415, 201])
+    deliver.uploader.post(long)
+    deliver.uploader.probe()
+    deliver.uploader.post(short)
+    deliver.uploader.post(long)
+    taken, asked, sent, moved, refused, plain = endpoint.requests
+    assert [request.headers["Content-Length"] for request in endpoint.requests] == [
+        None if request.method == "GET" else str(len(request.body)) for request in endpoint.requests
+    ]
+    assert (taken.body, sent.body, moved.body, refused.body, plain.json) == (
+        *(long.data, short.data, short.data, long.data),
+        DOCUMENT,
+    )
+    keys = [request.headers["Idempotency-Key"] for request in endpoint.requests]
+    assert keys == [long.snapshot_id, None, *[short.snapshot_id] * 2, *[long.snapshot_id] * 2]
+    encodings = [request.headers["Content-Encoding"] for request in endpoint.requests]
+    assert encodings == ["gzip", None, "gzip", "gzip", "gzip", None]
+    assert {request.headers["Authorization"] for request in endpoint.requests} == {f"Bearer {TOKEN}"}
+    assert asked.headers["Content-Type"] is None
+
+
 def test_three_retries_with_equal_key_and_bytes(endpoint: Endpoint) -> None:
     endpoint.default = Answer(503)
     deliver = Delivery(endpoint.url)
