@@ -15,7 +15,7 @@ from typing import Any
 _lock = threading.Lock()
 _taken = {"count": 0, "bytes": 0}
 _first: list[tuple[float, bytes]] = []
-_FEW = 3  # what takes long is left to the second cycle
+_FEW = 10  # what takes long is left to the next cycles
 
 
 class _Server(ThreadingHTTPServer):

@@ -13,7 +13,7 @@ from pgdoctor_lib.collectors.recorder import NAME as RECORDER
 from pgdoctor_lib.collectors.registry import CADENCES_S, PLANNING, query
 from tests.postgres.server import Server
 
-WARM_UP = 3  # the first asks for everything, the second plans in the session that is kept; the third is as all others
+WARM_UP = 4  # the first two ask for everything, the third plans in the session that is kept, the next is as all others
 _CALLS = f"SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements(false) WHERE userid = '{ROLE}'::regrole"
 
 

@@ -23,7 +23,7 @@ WITH given AS MATERIALIZED (
 ), wording AS MATERIALIZED (
     SELECT s.dbid,
            s.queryid,
-           s.query,
+           CASE WHEN octet_length(s.query) > 40000 THEN left(s.query, 10000) ELSE s.query END AS query,
            left(s.query, 40) ~ '^((SELECT|EXPLAIN|BEGIN|COMMIT|ROLLBACK|DEALLOCATE) /[*] |PREPARE |EXECUTE )pgdoctor' AS is_own
       FROM :"pgss_schema".pg_stat_statements(true) s
      WHERE (SELECT texts FROM given)

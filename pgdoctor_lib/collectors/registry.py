@@ -1,5 +1,6 @@
 """Finds the collectors by their files, and writes what each contributes to the one statement."""
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -63,11 +64,14 @@ def _short(sql: str) -> str:
 
 
 def took_ms(before: str | None, after: str | None) -> float:
-    """Milliseconds between two of the clock's columns."""
+    """Milliseconds between two of the clock's columns; 0 where somebody set it back."""
     try:
-        return round(float(after or 0) - float(before or 0), 3)
+        took = float(after or 0) - float(before or 0)
     except ValueError:
         raise senseless() from None
+    if not math.isfinite(took):
+        raise senseless()
+    return max(0.0, round(took, 3))
 
 
 @cache

@@ -17,7 +17,7 @@ from pgdoctor_lib.collectors.remedies import CREATE, grant, preload, record
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts, Kind
-from pgdoctor_lib.postgres.session import Row, Session
+from pgdoctor_lib.postgres.session import Row, Session, senseless
 from pgdoctor_lib.quoting import quote_literal
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Cost
@@ -144,8 +144,8 @@ def read(
     values = (f"'{{{','.join(map(str, oids))}}}'", f"'{texts}'", _pairs(oids, databases), _pairs(oids, told or {}))
     sql = _reading(session.facts.kind, limit, query_text)
     rows = session.ask_all(sql, _COLUMNS, timeout_s, again=True, values=values)
-    if not rows:
-        raise DatabaseError(NO_JSON)
+    if not 0 < len(rows) <= len(oids):
+        raise senseless()
     parts = dict(_part(row[1:-2], oids) for row in rows)
     count = sum(int(row[-2] or 0) for row in rows if _COUNT.fullmatch(row[-2] or ""))
     size = sum(len(text or "") for row in rows for text in row)

@@ -62,7 +62,7 @@ class Session:
         self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
         self._prepared: dict[str, str] = {}  # a name for each statement that is planned
-        self.largest_answer = 0  # characters of one value: libpq keeps buffers as large as that
+        self.largest_answer = 0  # characters of one row: libpq keeps a buffer as large as that
         self.is_direct = False  # no pooler is in between
         self.prepares = False  # it is to be used for long, so that planning once pays
         self.facts = self._read_facts(limit_s)
@@ -159,7 +159,7 @@ class Session:
 
     def _rows(self, sql: str, width: int) -> list[Row]:
         rows = self.query(sql)
-        self.largest_answer = max(self.largest_answer, *(len(text or "") for row in rows for text in row), 0)
+        self.largest_answer = max(self.largest_answer, *(sum(len(text or "") for text in row) for row in rows), 0)
         if any(len(row) != width for row in rows):
             raise senseless()
         return rows

@@ -182,12 +182,16 @@ def test_the_first_cycle_leaves_to_a_next_one_that_comes_soon_what_takes_long(
 ) -> None:
     routine = Routine("db", interval_s, Memory(), at_first_s=0.0)
     one = Collecting(Dsn.parse(newest_database.dsn, {}), 20, routine=routine)
-    first, second = names(one.once()), names(one.once())
+    at_first = one.once()
+    first, second = names(at_first), names(one.once())
     one.close()
+    assert at_first.sections[0].name == "queries", "next to top_queries, which gzip finds there again"
     seldom = {name for name in first | second if registry.every_s(name)}
     assert {"activity", "tables"} <= first & second
     assert "schema" in seldom and ("schema" in first) is not leaves
     assert seldom - first == (seldom & second if leaves else set())
+    [alone, *_] = sorted(seldom & first, key=registry.every_s)
+    assert registry.every_s(alone) == registry.CADENCES_S["minutes"], "what comes more often comes first"
 
 
 def test_a_session_is_kept_and_planned_once(newest_database: Database) -> None:

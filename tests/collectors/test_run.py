@@ -3,7 +3,9 @@
 import psycopg2
 import pytest
 
+from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.memory import Memory
+from pgdoctor_lib.collectors.registry import took_ms
 from pgdoctor_lib.collectors.run import run
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
@@ -124,3 +126,28 @@ def test_a_table_held_in_access_exclusive_is_not_waited_for(database: Database, 
     assert [(row["columns"], row["definition"]) for row in indexes] == [(["id"], None), (["lower"], None)]
     indexes = [row for row in collect(database.dsn).sections["indexes"]["rows"] if row["relname"] == "held"]
     assert "(lower(x))" in indexes[1]["definition"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "took"), [("1.5", "4", 2.5), (None, "1", 1.0), ("5", "4", 0.0), ("1e3", "1000.25", 0.25)]
+)
+def test_what_a_part_took(before: str | None, after: str, took: float) -> None:
+    assert took_ms(before, after) == took
+
+
+@pytest.mark.parametrize("senseless", ["nan", "inf", "-1e999", "x", "1 2"])
+def test_a_clock_that_makes_no_sense_is_no_cost(senseless: str) -> None:
+    for times in ((senseless, "5"), ("5", senseless)):
+        with pytest.raises(DatabaseError, match="makes no sense"):
+            took_ms(*times)
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_statements_come_in_a_row_for_each_database_and_no_more(newest_database: Database, copies: int) -> None:
+    """A server that goes on for ever would hold everybody else's greenlet."""
+    with connect(Dsn.parse(newest_database.dsn, {})) as session:
+        [(oid,)] = newest_database.sql("SELECT oid FROM pg_database WHERE datname = current_database()")
+        real = session.ask_all
+        session.ask_all = lambda *given, **more: real(*given, **more) * copies  # type: ignore[method-assign]
+        with pytest.raises(DatabaseError, match="makes no sense"):
+            top_queries.read(session, {int(oid): frozenset()}, 20, "masked", None, 5.0)
