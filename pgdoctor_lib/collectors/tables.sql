@@ -22,7 +22,7 @@
 -- | `idx_scan`, `last_idx_scan` (16+), `idx_tup_fetch` | index scans |
 -- | `n_tup_ins`, `n_tup_upd`, `n_tup_del`, `n_tup_hot_upd`, `n_tup_newpage_upd` (16+) | rows changed; HOT: without touching the indexes |
 -- | `heap_blks_read`, `heap_blks_hit` | blocks, as in `database` |
--- | `last_vacuum`, `last_autovacuum`, `last_analyze`, `last_autoanalyze` | when it was last done |
+-- | `last_vacuum`, `last_autovacuum`, `last_analyze`, `last_autoanalyze` | when it was last done, to the millisecond |
 -- | `vacuum_count`, `autovacuum_count`, `analyze_count`, `autoanalyze_count` | how often |
 -- | `total_vacuum_time_ms`, `total_autovacuum_time_ms`, `total_analyze_time_ms`, `total_autoanalyze_time_ms` | 18+: time spent on it |
 -- | `relfrozenxid_age`, `relminmxid_age` | transactions and multixacts since the oldest not frozen, its TOAST table's where that is older |
@@ -243,10 +243,10 @@ SELECT c.oid::bigint AS relid,
        s.n_tup_newpage_upd,
        s.blks_fetched - s.heap_blks_hit AS heap_blks_read,
        s.heap_blks_hit,
-       s.last_vacuum,
-       s.last_autovacuum,
-       s.last_analyze,
-       s.last_autoanalyze,
+       date_trunc('milliseconds', s.last_vacuum) AS last_vacuum,
+       date_trunc('milliseconds', s.last_autovacuum) AS last_autovacuum,
+       date_trunc('milliseconds', s.last_analyze) AS last_analyze,
+       date_trunc('milliseconds', s.last_autoanalyze) AS last_autoanalyze,
        s.vacuum_count,
        s.autovacuum_count,
        s.analyze_count,
