@@ -17,7 +17,7 @@ from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.postgres.session import Session, senseless
 from pgdoctor_lib.snapshot import Cost
 
-MOST = 34  # databases in one reading: what came waits in memory
+MOST = 25  # databases in one reading: what came waits in memory
 OLD = 0.25  # the share of its interval that a reading may be old by for a database
 OLD_S = 15.0  # and no older
 GONE = 3.0  # so many intervals after it came, a database is read for no more
