@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from pgdoctor_lib.collectors.registry import PLANNING, Asked, statement, took_ms
+from pgdoctor_lib.collectors.registry import PLANNING, Asked, small_number, statement, took_ms
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.session import Row, Session
 from pgdoctor_lib.snapshot import Cost
@@ -29,7 +29,7 @@ class Answers:
         self.rows[part.name] = row
         count, _, _ = (row[0] or "").partition(" ")
         size = sum(len(text or "") for text in row)
-        self.costs[part.name] = Cost(took_ms(before, after), int(count) if count.isdigit() else 0, size)
+        self.costs[part.name] = Cost(took_ms(before, after), small_number(count), size)
 
 
 def ask(session: Session, asked: list[Asked], budget_s: float, patience_s: float) -> Answers:

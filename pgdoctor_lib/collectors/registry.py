@@ -20,6 +20,7 @@ _CLOCK = "date_part('epoch', clock_timestamp()) * 1000"  # between two parts: wh
 _ARRIVED = "date_part('epoch', statement_timestamp()) * 1000"  # from then on the server plans
 PLANNING = "planning"
 """What it costs to plan, and begin, the statement of several parts: in the ledger beside those."""
+_SMALL_NUMBER = re.compile("[0-9]{1,6}")
 _INDENT = re.compile(r"\n +")
 _CTE_END = re.compile(r"\)(, \w+ AS (NOT )?(MATERIALIZED )?\(.*)?")
 
@@ -72,6 +73,11 @@ def took_ms(before: str | None, after: str | None) -> float:
     if not math.isfinite(took):
         raise senseless()
     return max(0.0, round(took, 3))
+
+
+def small_number(text: str | None) -> int:
+    """A count, or a place, of up to six digits; 0 where it is none: a server may say anything."""
+    return int(text) if text and _SMALL_NUMBER.fullmatch(text) else 0
 
 
 @cache

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from pgdoctor_lib.collectors import texts as masking
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
-from pgdoctor_lib.collectors.registry import in_common, query, timed, took_ms
+from pgdoctor_lib.collectors.registry import in_common, query, small_number, timed, took_ms
 from pgdoctor_lib.collectors.remedies import CREATE, grant, preload, record
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.errors import DatabaseError
@@ -33,7 +33,6 @@ _FORGET = (
     "(SELECT encoding FROM pg_database WHERE datname = current_database())"
 )
 _QUERYID = re.compile("-?[0-9]{1,19}")
-_COUNT = re.compile("[0-9]{1,6}")
 _FINGERPRINT = re.compile(r'"fingerprint":"(-?[0-9]{1,19})"')  # unescaped, so not in a text
 _TEXTLESS = re.compile(r'"fingerprint":"(-?[0-9]{1,19})","normalized_query":null')
 _GIVEN = {
@@ -147,7 +146,7 @@ def read(
     if not 0 < len(rows) <= len(oids):
         raise senseless()
     parts = dict(_part(row[1:-2], oids) for row in rows)
-    count = sum(int(row[-2] or 0) for row in rows if _COUNT.fullmatch(row[-2] or ""))
+    count = sum(small_number(row[-2]) for row in rows)
     size = sum(len(text or "") for row in rows for text in row)
     took = took_ms(rows[0][0], rows[-1][-1])
     return Reading(parts, Cost(round(took / len(rows), 3), count // len(rows), size // len(rows)))
@@ -180,7 +179,7 @@ def _part(row: Row, oids: Sequence[int]) -> tuple[int, Part]:
     """A database's oid and what came for it. Raises `DatabaseError` where that makes no sense."""
     number, top, sums, section, *queryids = (text or "" for text in row)
     total = _total(sums)
-    place = int(number) if _COUNT.fullmatch(number) else 0
+    place = small_number(number)
     if total is None or not 1 <= place <= len(oids) or not (is_json(top, "[") and is_json(section, "{")):
         raise DatabaseError(NO_JSON)
     return oids[place - 1], Part(top, section, *total, *map(_queryids, queryids))

@@ -5,7 +5,7 @@ import pytest
 
 from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.memory import Memory
-from pgdoctor_lib.collectors.registry import took_ms
+from pgdoctor_lib.collectors.registry import small_number, took_ms
 from pgdoctor_lib.collectors.run import run
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
@@ -140,6 +140,11 @@ def test_a_clock_that_makes_no_sense_is_no_cost(senseless: str) -> None:
     for times in ((senseless, "5"), ("5", senseless)):
         with pytest.raises(DatabaseError, match="makes no sense"):
             took_ms(*times)
+
+
+@pytest.mark.parametrize(("text", "number"), [("17", 17), ("", 0), (None, 0), ("²", 0), ("-1", 0), ("9" * 5000, 0)])
+def test_a_count_that_makes_no_sense_is_none(text: str | None, number: int) -> None:
+    assert small_number(text) == number
 
 
 @pytest.mark.parametrize("copies", [0, 2])
