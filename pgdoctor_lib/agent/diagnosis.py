@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from pgdoctor_lib.agent.readings import Common, Readings, is_of_server, moment
 from pgdoctor_lib.agent.rules import Rules
@@ -158,6 +159,7 @@ def _with(snapshot: Snapshot, found: Diagnosis, before: Document, began: float, 
     return replace(snapshot, collected=collected, findings=found.findings, diagnosis=diagnosis)
 
 
+@cache
 def _looked_at_besides() -> frozenset[str]:
     """Sections that a check reads beside the one that it runs for: they may be missing when it does."""
     return frozenset(name for one in checks().values() for name in one.reads[1:])

@@ -50,7 +50,9 @@ class Store:
 
     def latest_mark(self, name: str) -> Mark | None:
         """The newest mark of that database (`pgdoctor mark`)."""
-        return self._off_the_hub(self._marks.setdefault(name, Marks(self._path, name)).latest)
+        if name not in self._marks:
+            self._marks[name] = Marks(self._path, name)
+        return self._off_the_hub(self._marks[name].latest)
 
     @property
     def on_disk(self) -> int:

@@ -1,7 +1,8 @@
 """All checks over one snapshot: what is wrong, what could not be looked at, what is remembered for the next time."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from pgdoctor_lib.checks.document import LACKS, Document, NotExamined
 from pgdoctor_lib.checks.registry import Check, Sample, Unexamined, checks
@@ -162,6 +163,7 @@ def _with_causes(found: Sequence[Finding]) -> Iterator[Finding]:
         yield replace(each, because_of=next((cause for cause in causes if cause in ids), ""))
 
 
-def sections_compared(of: Iterable[Check] | None = None) -> frozenset[str]:
+@cache
+def sections_compared() -> frozenset[str]:
     """The sections of which an earlier one is wanted."""
-    return frozenset(name for one in (checks().values() if of is None else of) for name in one.compares)
+    return frozenset(name for one in checks().values() for name in one.compares)
