@@ -28,7 +28,9 @@ def run(
         line.begin()
         snapshot = collect()
     line.uploading(snapshot.collected.errors)
-    return outbox.keep(snapshot.seal())
+    parcel = outbox.keep(snapshot.seal())
+    outbox.remember(snapshot)
+    return parcel
 
 
 def take(

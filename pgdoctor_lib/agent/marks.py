@@ -11,8 +11,8 @@ import os
 import re
 from contextlib import ExitStack
 
-from pgdoctor_lib.deliver.folder import Folder
-from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES
+from pgdoctor_lib.deliver.folder import Folder, opened
+from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES, unzipped
 from pgdoctor_lib.errors import SpoolError, UsageError
 from pgdoctor_lib.secret import one_line, printable, redact
 from pgdoctor_lib.snapshot import Mark
@@ -48,13 +48,13 @@ class Marks:
         """The oldest first. SpoolError where they cannot be read."""
         if not os.path.exists(self._index):
             return []
-        with ExitStack() as opened:
-            return self._listed(self._open(opened))
+        with ExitStack() as stack:
+            return self._listed(self._open(stack))
 
     def keep(self, mark: Mark, body: bytes) -> None:
         """With the snapshot that was taken at it, its JSON; the oldest go. SpoolError where that is not possible."""
-        with ExitStack() as opened:
-            folder = self._open(opened)
+        with ExitStack() as stack:
+            folder = self._open(stack)
             if not folder.lock():
                 raise SpoolError("somebody else is setting a mark of this database", hint="try again")
             try:
@@ -69,22 +69,17 @@ class Marks:
 
     def snapshot(self, mark: Mark) -> bytes:
         """The JSON that was kept with it. SpoolError where it cannot be read."""
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             try:
-                return gzip.decompress(self._open(opened).read(_file(mark), MAX_PLAIN_BYTES))
-            except (OSError, ValueError, EOFError) as error:
+                return unzipped(self._open(stack).read(_file(mark), MAX_PLAIN_BYTES))
+            except (OSError, ValueError) as error:
                 raise SpoolError(f"the snapshot of mark {printable(mark.label)} cannot be read: {error}") from None
 
-    def _open(self, opened: ExitStack) -> Folder:
+    def _open(self, stack: ExitStack) -> Folder:
         try:
-            folder = Folder(self._path)
-            opened.callback(folder.close)
-            for name in (_NAME, self._database):
-                folder = Folder(name, folder)
-                opened.callback(folder.close)
+            return stack.enter_context(opened(self._path, _NAME, self._database))
         except OSError as error:
             raise SpoolError(f"marks in {one_line(self._path)}: {error.strerror}") from None
-        return folder
 
     def _listed(self, folder: Folder) -> list[Mark]:
         try:

@@ -16,7 +16,7 @@ from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel
 from pgdoctor_lib.deliver.upload import OnRetry
 from pgdoctor_lib.errors import DeliveryError
-from pgdoctor_lib.snapshot import Mark, Sealed
+from pgdoctor_lib.snapshot import Mark, Sealed, Snapshot
 from pgdoctor_lib.units import counted
 
 
@@ -80,6 +80,10 @@ class Outbox:
     def keep(self, sealed: Sealed) -> Parcel:
         """Put it on disk; in memory, for as long as the disk does not take it. `deliver` comes next."""
         return self._store.keep(sealed)
+
+    def remember(self, snapshot: Snapshot) -> None:
+        """Keep those of its sections that the next ones do not bring, for `diff`."""
+        self._store.remember(snapshot)
 
     def deliver(self, parcel: Parcel, on_retry: OnRetry) -> Receipt:
         """Deliver it, with retries; it leaves the outbox when the endpoint has it, or refuses it for good.

@@ -1,7 +1,7 @@
 """Where snapshots are until the endpoint has them: on disk, and in memory only while the disk fails."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import gevent
@@ -11,11 +11,12 @@ from pgdoctor_lib.agent.losses import Counts, Losses
 from pgdoctor_lib.agent.marks import Marks
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Spool
+from pgdoctor_lib.deliver import seldom
 from pgdoctor_lib.deliver.last import load
 from pgdoctor_lib.deliver.parcel import Parcel, pack
 from pgdoctor_lib.deliver.spool import Spool as Folder
 from pgdoctor_lib.errors import Refused, SpoolError
-from pgdoctor_lib.snapshot import Mark, Sealed
+from pgdoctor_lib.snapshot import Mark, Sealed, Snapshot
 from pgdoctor_lib.units import counted
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Store:
         self._disk = ThreadPool(2)  # its own: gevent's shared threads may all be waiting for a name server
         self._folder = Folder(spool.path, spool.max_bytes, spool.max_age_s, clock, self._off_the_hub)
         self._path, self._max_age_s = spool.path, spool.max_age_s
+        seldom.forget_old(spool.path)
         self._marks: dict[str, Marks] = {}
         self._memory: dict[str, Parcel] = {}
         self._in_hand: set[str] = set()
@@ -89,6 +91,14 @@ class Store:
         except BaseException:
             writing.link_value(self._put_back_late)
             raise
+
+    def remember(self, snapshot: Snapshot) -> None:
+        """Keep those of its sections that the next snapshots do not bring: see deliver/seldom.py."""
+        told = {section.name: section.json for section in snapshot.collected.sections}
+        kept = {name: seldom.Kept(snapshot.collected_at, told[name]) for name in seldom.SECTIONS & told.keys()}
+        if kept:
+            with suppress(RuntimeError, MemoryError):  # no thread can be started
+                self._off_the_hub(seldom.keep, self._path, snapshot.name, kept)
 
     def oldest(self, after: str = "") -> Parcel | None:
         """The oldest that nobody has in hand, now in the caller's; what is on disk first. `after`: newer than that."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from argh import arg
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pgdoctor_lib.agent.marks import Marks
     from pgdoctor_lib.checks.document import Document
     from pgdoctor_lib.config import Config, Target
+    from pgdoctor_lib.deliver.seldom import Kept
     from pgdoctor_lib.report.compare import Difference
     from pgdoctor_lib.snapshot import Mark, Snapshot
 
@@ -141,7 +143,7 @@ def _chosen(marks: "Marks", label: str | None) -> "Mark | None":
 
 
 def _since_last(name: str | None, config: str | None) -> "Difference":
-    from pgdoctor_lib.deliver import last
+    from pgdoctor_lib.deliver import last, seldom
     from pgdoctor_lib.report.compare import compare
 
     loaded, targets = configured(None, config)
@@ -154,7 +156,18 @@ def _since_last(name: str | None, config: str | None) -> "Difference":
             f"there is no last snapshot of {printable(target.name)}: the daemon has not delivered one",
             hint="save two with pgdoctor snapshot, and name their files",
         )
-    return compare(_document(body, "the last snapshot"), _now(loaded, target))
+    first = _document(body, "the last snapshot")
+    _complete(first, seldom.load(loaded.spool.path, target.name))
+    return compare(first, _now(loaded, target))
+
+
+def _complete(document: "Document", kept: "Mapping[str, Kept]") -> None:
+    """With what earlier snapshots brought of what it does not have itself."""
+    from pgdoctor_lib.checks.document import Part
+
+    for name, each in kept.items():
+        if not document.has(name) and name not in document.errors and each.taken_at <= document.collected_at:
+            document.parts[name] = Part(each.json, each.taken_at)
 
 
 def _now(config: "Config", target: "Target") -> "Document":

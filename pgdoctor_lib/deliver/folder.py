@@ -113,6 +113,18 @@ class Folder:
                 yield entry.name, status.st_size, _ours(status)
 
 
+@contextlib.contextmanager
+def opened(path: str, *names: str) -> Iterator[Folder]:
+    """The folder `path`, or the one within it that these names lead to; what is missing is made."""
+    with contextlib.ExitStack() as stack:
+        folder = Folder(path)
+        stack.callback(folder.close)
+        for name in names:
+            folder = Folder(name, folder)
+            stack.callback(folder.close)
+        yield folder
+
+
 def _make_parents(path: str) -> None:
     missing: list[str] = []
     above = os.path.dirname(os.path.abspath(path))

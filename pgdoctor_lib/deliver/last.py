@@ -3,7 +3,6 @@
 They lie in last/ within the spool's folder: a file that was delivered is moved there, not removed.
 """
 
-import gzip
 import hashlib
 import os
 import time
@@ -11,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from pgdoctor_lib.deliver.folder import Folder
-from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES
+from pgdoctor_lib.deliver.folder import Folder, opened
+from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES, unzipped
 
 NAME = "last"
 _ENDING = ".json.gz"
@@ -40,10 +39,7 @@ class Last:
 
     def forget_old(self) -> None:
         """Remove those of databases that are gone."""
-        before = time.time() - OLD_S
-        for name, modified in list(self._folder.times()):
-            if modified < before:
-                self._folder.remove(name)
+        forget_old(self._folder)
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -58,6 +54,14 @@ def file_name(database: str) -> str:
             f"{quoted[: _LONGEST - 70].lstrip('.')}-{hashlib.sha256(database.encode('utf-8', 'replace')).hexdigest()}"
         )
     return f"{quoted}{_ENDING}"
+
+
+def forget_old(folder: Folder) -> None:
+    """Remove the files that nobody has written for long."""
+    before = time.time() - OLD_S
+    for name, modified in list(folder.times()):
+        if modified < before:
+            folder.remove(name)
 
 
 def load(spool_path: str, database: str) -> bytes | None:
@@ -78,8 +82,8 @@ def read(spool_path: str, file: str) -> bytes | None:
     """The JSON in one of these files; None where it cannot be read."""
     try:
         with _opened(spool_path) as folder:
-            return gzip.decompress(folder.read(file, MAX_PLAIN_BYTES))
-    except (OSError, ValueError, EOFError):
+            return unzipped(folder.read(file, MAX_PLAIN_BYTES))
+    except (OSError, ValueError):
         return None
 
 
@@ -87,12 +91,5 @@ def read(spool_path: str, file: str) -> bytes | None:
 def _opened(spool_path: str) -> Iterator[Folder]:
     """Of whoever only reads: what is not there is not made."""
     os.stat(os.path.join(spool_path, NAME))
-    spool = Folder(spool_path)
-    try:
-        folder = Folder(NAME, spool)
-        try:
-            yield folder
-        finally:
-            folder.close()
-    finally:
-        spool.close()
+    with opened(spool_path, NAME) as folder:
+        yield folder

@@ -40,6 +40,14 @@ def unpack(snapshot_id: str, data: bytes) -> Parcel:
     return Parcel(snapshot_id, _database_name(head), data)
 
 
+def unzipped(data: bytes) -> bytes:
+    """What such bytes hold. ValueError where they are damaged."""
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(str(error)) from None
+
+
 def _checked_head(data: bytes) -> bytes:
     """The first part of the document, after all of it was seen to decompress (its checksum too)."""
     inflater = zlib.decompressobj(wbits=31)

@@ -9,6 +9,7 @@ from pgdoctor_lib.collectors.registry import query
 from pgdoctor_lib.errors import UsageError
 from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.report.statements import Statements, statements
+from pgdoctor_lib.snapshot import iso_time
 
 _LEAST_BYTES = 64 * 1024  # a size that changed by less is noise
 _OBJECT = ("kind", "schemaname", "relname", "name")
@@ -38,7 +39,8 @@ class Grown:
 class Difference:
     """`first` and `second`: the snapshots. Of each kind of thing what changed; `not_compared`: of which, and why not.
 
-    `notes`: what must be known to read it. `schema`: `before` and `after` are fingerprints.
+    `notes`: what must be known to read it. `schema`: `before` and `after` are fingerprints. `older`: of which the first
+    snapshot's was taken before it, in epoch seconds.
     """
 
     first: Document
@@ -54,6 +56,7 @@ class Difference:
     worse: Sequence[Finding] = ()
     milder: Sequence[Finding] = ()
     not_compared: Mapping[str, str] = field(default_factory=dict)
+    older: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For programs: everything, unbounded."""
@@ -70,10 +73,11 @@ class Difference:
             "queries": {**queries, **figures},
             "findings": findings,
             "not_compared": dict(self.not_compared),
+            "older": {what: iso_time(taken_at) for what, taken_at in self.older.items()},
         }
 
 
-_SECTIONS = {
+SECTIONS = {
     "settings": "settings",
     "extensions": "extensions",
     "schema": "schema",
@@ -97,7 +101,7 @@ def compare(first: Document, second: Document) -> Difference:
         try:
             return read()
         except NotExamined as reason:
-            not_compared[what] = _missing(_SECTIONS[what], first, second) or str(reason)
+            not_compared[what] = _missing(SECTIONS[what], first, second) or str(reason)
             return nothing
 
     return Difference(
@@ -114,6 +118,11 @@ def compare(first: Document, second: Document) -> Difference:
         attempt("queries", lambda: statements(first, second, counters_go_on=same), Statements()),
         **_findings(first, second),
         not_compared=not_compared,
+        older={
+            what: first.taken_at(section)
+            for what, section in SECTIONS.items()
+            if what not in not_compared and first.taken_at(section) < first.collected_at
+        },
     )
 
 

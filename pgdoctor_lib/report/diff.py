@@ -61,6 +61,9 @@ def _head(found: Difference, mark: str) -> Iterator[str]:
     if ran.was_reset:
         yield "note: counters of statements were reset since the first snapshot: both are compared as they stand"
     yield from (f"note: {note}" for note in found.notes)
+    for taken_at in sorted(set(found.older.values())):
+        names = ", ".join(what for what, at in found.older.items() if at == taken_at)
+        yield f"note: {names}: compared with what was there at {_moment(taken_at)}, as last asked before"
 
 
 def _not_compared(found: Difference) -> Iterator[str]:

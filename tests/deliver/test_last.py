@@ -66,7 +66,10 @@ def test_those_of_databases_that_are_gone_go_in_time(tmp_path: Path) -> None:
 def test_what_is_damaged_is_missing(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path), 10**6, 10**9)
     delivered(spool, parcel("app", 1))
-    (tmp_path / "last" / file_name("app")).write_bytes(b"\x1f\x8bnot")
-    assert load(str(tmp_path), "app") is None
+    file = tmp_path / "last" / file_name("app")
+    whole = file.read_bytes()
+    for damaged in (b"\x1f\x8bnot", whole[:-9], whole[:10] + b"\xff" * 30, whole[:-8] + bytes(8)):
+        file.write_bytes(damaged)
+        assert load(str(tmp_path), "app") is None
     assert load(str(tmp_path / "missing/too"), "app") is None
     spool.close()

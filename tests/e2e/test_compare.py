@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pgdoctor_lib.deliver import seldom
 from tests.fix_daemon import Cli
 from tests.fix_endpoint import Endpoint
 from tests.postgres.server import Database, Server
@@ -122,10 +123,16 @@ def test_the_daemon_stamps_its_snapshots_and_is_what_now_is_compared_with(
     assert cli.run("mark", "v1.3").returncode == 0
     stamped = wait_for(lambda: [each for each in endpoint.snapshots if "mark" in each["database"]], "no mark")
     assert stamped[0]["database"]["mark"]["label"] == "v1.3"
+    wait_for(lambda: any("schema" in each["sections"] for each in endpoint.snapshots), "no schema was delivered")
+    wait_for(lambda: "schema" not in endpoint.snapshots[-1]["sections"], "the last one has all")
     database.sql("CREATE TABLE added (id int)")
     done = cli.run("diff", "app")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("app: ")
+    assert "not compared" not in done.stdout
+    assert "  created table public.added\n" in done.stdout
+    assert re.search("note: .*schema.*: compared with what was there at ", done.stdout.replace("\n    ", " "))
+    assert set(json.loads(cli.run("diff", "app", "--json").stdout)["older"]) >= {"schema", "extensions"}
     daemon.send()
     assert daemon.finish().returncode == 0
     database.drop()
@@ -191,7 +198,7 @@ def test_what_could_not_be_compared_is_said_once_with_its_reason(
 ) -> None:
     files = [saved(cli, newest_database, tmp_path / name) for name in ("first.json", "second.json")]
     first = json.loads(Path(files[0]).read_text())
-    for section in ("settings", "extensions", "schema", "table_sizes", "database_sizes"):
+    for section in seldom.SECTIONS:
         del first["sections"][section]
     first["errors"].append({"collector": "extensions", "error": "permission denied"})
     Path(files[0]).write_text(json.dumps(first))

@@ -57,7 +57,7 @@ class Scene:
     def names(self) -> list[str]:
         """The files in the spool, half-written ones included."""
         with suppress(FileNotFoundError):
-            return sorted(name for name in os.listdir(self.spool) if name not in ("rejected", "last"))
+            return sorted(name for name in os.listdir(self.spool) if name not in ("rejected", "last", "seldom"))
         return []
 
     def rejected(self) -> list[str]:
