@@ -1,4 +1,4 @@
-"""The only door to requests: one snapshot to the endpoint, and what came of it.
+"""One snapshot to the endpoint, and what came of it.
 
 Safe for many greenlets at once. Each exchange (redirects and the plain resend included) has one
 total deadline; the token goes to the endpoint's own origin and nowhere else.
