@@ -18,7 +18,7 @@ def remember_passwords(passfile: str) -> None:
     """Have the redactor know the passwords in `passfile` ("": in libpq's default one), anew when it changes."""
     path = passfile or os.environ.get("PGPASSFILE") or os.path.expanduser("~/.pgpass")
     try:
-        now = _identity(os.stat(path))
+        now = version_of(os.stat(path))
         if _seen.get(path) != now:
             _remember(_text(path))
             _seen[path] = now
@@ -41,5 +41,6 @@ def _text(path: str) -> str:
         return opened.read(_MAX_BYTES).decode("utf-8", "surrogateescape")
 
 
-def _identity(status: os.stat_result) -> tuple[int, ...]:
+def version_of(status: os.stat_result) -> tuple[int, ...]:
+    """Which file it is, in which version: equal as long as it does not change."""
     return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)

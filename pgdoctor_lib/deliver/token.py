@@ -4,6 +4,7 @@ import os
 import stat
 
 from pgdoctor_lib.config import Endpoint
+from pgdoctor_lib.config.passfile import version_of
 from pgdoctor_lib.errors import DeliveryError
 from pgdoctor_lib.secret import Secret, is_token, one_line
 
@@ -35,7 +36,7 @@ class TokenSource:
         return identity(self._path)
 
     def _refresh(self, path: str) -> None:
-        if _identity(os.stat(path)) == self._seen:
+        if version_of(os.stat(path)) == self._seen:
             return
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -45,16 +46,12 @@ class TokenSource:
             text = os.read(descriptor, _MAX_BYTES).decode("latin-1").strip()
         finally:
             os.close(descriptor)
-        self._token, self._seen = Secret(text), _identity(status)
+        self._token, self._seen = Secret(text), version_of(status)
 
 
 def identity(path: str | None) -> tuple[int, ...] | None:
     """Which file is there, in which version; None for one that cannot be looked at."""
     try:
-        return _identity(os.stat(path)) if path else None
+        return version_of(os.stat(path)) if path else None
     except (OSError, ValueError):
         return None
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
