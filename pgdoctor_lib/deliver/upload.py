@@ -19,7 +19,7 @@ import urllib3
 from pgdoctor_lib.clock import SYSTEM, Clock
 from pgdoctor_lib.config import Endpoint
 from pgdoctor_lib.deadline import deadline
-from pgdoctor_lib.deliver.answers import Answer, Receipt, judge, status_line
+from pgdoctor_lib.deliver.answers import MAX_RETRY_AFTER_S, Answer, Receipt, judge, status_line
 from pgdoctor_lib.deliver.causes import explain
 from pgdoctor_lib.deliver.certificates import Certificates
 from pgdoctor_lib.deliver.parcel import Parcel
@@ -31,27 +31,25 @@ from pgdoctor_lib.secret import one_line
 RETRY_PAUSES_S = (1.0, 2.0, 4.0)
 MAX_ANSWER_BYTES = 65536
 MAX_REDIRECTS = 5
-JITTER = 0.25  # of a pause, on top of it
+JITTER = 0.25  # of a pause, on top of it, as far as the longest allows
 
 OnRetry = Callable[[int, int, float, str], None]
-"""(attempt, of how many, seconds until it, cause), called before each wait."""
-Dice = Callable[[], float]
-"""Gives numbers from 0 to 1."""
+"""(attempt, of how many, whole seconds until it, cause), called before each wait."""
 
-DICE: Dice = random.SystemRandom().random
+DICE = random.SystemRandom().random
 
 _PORTS = {"http": 80, "https": 443}
 
 
-def with_retries(attempt: Callable[[], Receipt], on_retry: OnRetry, clock: Clock, dice: Dice = DICE) -> Receipt:
+def with_retries(attempt: Callable[[], Receipt], on_retry: OnRetry, clock: Clock) -> Receipt:
     """What `attempt` returns, after up to 3 more where it raises `Retryable`."""
     for number, pause_s in enumerate(RETRY_PAUSES_S, 1):
         try:
             return attempt()
         except Retryable as error:
-            wait_s = max(pause_s, error.retry_after_s)
-            on_retry(number, len(RETRY_PAUSES_S), wait_s, str(error))
-        clock.sleep(wait_s * (1 + JITTER * dice()))
+            wait_s = min(max(pause_s, error.retry_after_s) * (1 + JITTER * DICE()), MAX_RETRY_AFTER_S)
+            on_retry(number, len(RETRY_PAUSES_S), int(wait_s), str(error))
+        clock.sleep(wait_s)
     return attempt()
 
 
