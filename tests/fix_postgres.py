@@ -63,14 +63,16 @@ _AT_THE_ENDS = (
     "tests/contrib/test_contrib.py::test_the_token",
     "tests/postgres_lib/test_lease.py",
 )
+# Costly, and of statements that hardly differ: every second major.
+_HERE_AND_THERE = tuple(f"tests/collectors/test_{name}_sections.py" for name in ("table", "upkeep"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that uses `server`, directly or through another fixture, runs once a major."""
     if "server" in metafunc.fixturenames:
         majors = [major for major in _majors(metafunc.config) if _fits(metafunc.definition, major)]
-        if metafunc.definition.nodeid.startswith(_AT_THE_ENDS) and not metafunc.config.getoption("--full"):
-            majors = sorted({*majors[:1], *majors[-1:]})
+        if not metafunc.config.getoption("--full"):
+            majors = _fewer(metafunc.definition.nodeid, majors)
         metafunc.parametrize("server", majors, ids=[f"pg{major}" for major in majors], indirect=True, scope="session")
 
 
@@ -185,6 +187,12 @@ def _majors(config: pytest.Config) -> list[int]:
     if not set(majors) <= set(MAJORS):
         raise pytest.UsageError(f"--majors: {asked}: the majors are {', '.join(map(str, MAJORS))}")
     return majors
+
+
+def _fewer(nodeid: str, majors: list[int]) -> list[int]:
+    if nodeid.startswith(_AT_THE_ENDS):
+        return sorted({*majors[:1], *majors[-1:]})
+    return sorted({*majors[::2], *majors[-1:]}) if nodeid.startswith(_HERE_AND_THERE) else majors
 
 
 def _fits(node: pytest.Item, major: int) -> bool:

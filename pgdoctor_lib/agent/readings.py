@@ -88,14 +88,15 @@ class Common(Readings):
 
     def resume(self, bodies: Iterable[bytes]) -> None:
         """Go on from the latest snapshot of an earlier run that brought the server along: what was told is known."""
-        latest = 0.0
+        latest, state = 0.0, None
         for body in bodies:
             if _BRINGS in body:
                 with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     document = Document.parse(body)
                     if document.has("server") and document.collected_at > latest:
-                        self.take(State.after(document))
-                        latest = document.collected_at
+                        latest, state = document.collected_at, State.after(document)
+        if state and self.state is None:  # while bodies were read, a cycle may have told of the server
+            self.take(state)
 
     def take(self, state: State, told: Mapping[str, Finding] | None = None) -> None:
         """What is the server's of a database's. `told`: else what it shows."""

@@ -204,7 +204,6 @@ class Supervisor:
         what = changes(old, new)
         self._output.reconfigure(new)
         logfile.configure(new.log)
-        self._notifier.follow(new.notify)
         self._discovery.follow(new.databases)
         self._watch_all()
         self._share(new)
@@ -213,7 +212,9 @@ class Supervisor:
             self._warn(["ha changes at the next restart"])
         self._warn(new.warnings)
         assert new.endpoint is not None
-        self._outbox.reconfigure(new.endpoint, new.spool)  # the last: it waits for the disk
+        # The last two wait for the disk, and others run meanwhile: what they meet is whole.
+        self._outbox.reconfigure(new.endpoint, new.spool)
+        self._notifier.follow(new.notify)
 
     def _share(self, config: Config) -> None:
         """With ha: from now on ask who collects these databases, among those with the same endpoint."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from pgdoctor_lib.agent import cycle, sentinel
@@ -46,7 +47,7 @@ class Server:
     """Those who want to work on it at once queue in `places`.
 
     `memory`: what was asked of it; `common`: what it said of itself; `recorder`: looks between two cycles; `names`: of
-    databases, whose last snapshots are read for what is `common`, once.
+    databases, whose last snapshots are read for what is `common`, once, by one of them: the others wait (`resuming`).
     """
 
     places: Places
@@ -54,12 +55,14 @@ class Server:
     common: Common = field(default_factory=Common)
     recorder: Recorder = field(default_factory=Recorder)
     names: set[str] = field(default_factory=set)
+    resuming: BoundedSemaphore = field(default_factory=BoundedSemaphore)
 
     def resume(self, last: Callable[[str], bytes | None]) -> None:
         """Go on from what its databases last told of it, in whatever order they come now."""
-        names = sorted(self.names) if self.common.state is None else []
-        self.common.resume(filter(None, map(last, names)))
-        self.names.clear()
+        with self.resuming:
+            names = sorted(self.names) if self.common.state is None else []
+            self.names.clear()
+            self.common.resume(filter(None, map(last, names)))
 
 
 @dataclass
@@ -107,8 +110,10 @@ class Shared:
 
     def server_of(self, target: Target) -> Server:
         """What all databases of the target's server have in common."""
-        new = Server(Places(self.concurrency), recorder=Recorder(self.recorder))
-        return self.servers.setdefault(target.dsn.hosts, new)
+        hosts = target.dsn.hosts
+        if hosts not in self.servers:
+            self.servers[hosts] = Server(Places(self.concurrency), recorder=Recorder(self.recorder))
+        return self.servers[hosts]
 
 
 class Watch:

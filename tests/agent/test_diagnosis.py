@@ -1,15 +1,19 @@
 """From one snapshot to the next: what opens, stays, and is resolved, and what an earlier one is for."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import gevent
 import pytest
 
 from pgdoctor_lib.agent.checkup import saved
 from pgdoctor_lib.agent.diagnosis import Diagnosing, document, examined
+from pgdoctor_lib.agent.places import Places
 from pgdoctor_lib.agent.readings import Common
 from pgdoctor_lib.agent.rules import Rules
+from pgdoctor_lib.agent.watch import Server
 from pgdoctor_lib.checks.diagnose import diagnose
 from pgdoctor_lib.checks.document import Document
 from pgdoctor_lib.checks.state import State
@@ -63,6 +67,39 @@ def test_what_is_gone_by_the_time_that_it_can_be_told_again_is_resolved() -> Non
     diagnosing.examine(taken(60, failed="slots"))
     _, news = diagnosing.examine(taken(120, slots=[]))
     assert [each.id for each in news.resolved] == ["slot-lost:gone"]
+
+
+def test_whoever_comes_first_reads_what_the_server_told_and_the_others_wait() -> None:
+    old = Diagnosing(Common()).examine(taken(0, name="a", slots=[LOST], server=VERSION))[0].body()
+    server = Server(Places())
+    server.names.update("abc")
+    read: list[str] = []
+
+    def last(name: str) -> bytes:
+        read.append(name)
+        gevent.sleep(0.001)  # the disk
+        return old
+
+    def come() -> set[str]:
+        server.resume(last)
+        return set(server.common.told)
+
+    coming = [gevent.spawn(come) for _ in range(3)]
+    gevent.joinall(coming, raise_error=True)
+    assert [each.value for each in coming] == [{"slot-lost:gone"}] * 3
+    assert read == ["a", "b", "c"]
+
+
+def test_what_a_cycle_tells_while_older_words_are_read_is_not_undone() -> None:
+    old = Diagnosing(Common()).examine(taken(0, name="a", slots=[LOST], server=VERSION))[0].body()
+    server = Common()
+
+    def bodies() -> Iterator[bytes]:
+        Diagnosing(server).examine(taken(60, name="b", slots=[], server=VERSION))
+        yield old
+
+    server.resume(bodies())
+    assert server.told == {}
 
 
 def test_what_is_not_among_the_five_that_are_shown_is_not_told_anew_when_it_is() -> None:
