@@ -115,8 +115,8 @@ def test_through_a_symlink_and_relative_paths(here: Cli) -> None:
     check(here.run("daemon", "stop", "--pid-file", "sub/x.pid"), 0, r"Daemon stopped .*\n")
 
 
-def test_twenty_starters(here: Cli) -> None:
-    starters = [here.start("daemon", "start") for _ in range(20)]
+def test_ten_starters(here: Cli) -> None:
+    starters = [here.start("daemon", "start") for _ in range(10)]
     done = [starter.finish(100) for starter in starters]
     [winner] = [each for each in done if each.returncode == 0]
     number = int(check(winner, 0, r"Daemon started \(PID: (\d+)\)\nLog file: .*\n")[1])
