@@ -12,13 +12,13 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import gevent
 from gevent.event import Event as Wake
-from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import __version__
+from pgdoctor_lib.agent.threads import Threads
 from pgdoctor_lib.agent.told import Heard, Told
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
@@ -44,23 +44,15 @@ _LAST_WRITES_S = 5.0
 _TOLD = "told.json"
 _LARGEST_BYTES = 64 * 1024**2
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 
 @dataclass(frozen=True)
 class _Desk:
-    """What all channels work with. Files are written by `disk`, beside the hub."""
+    """What all channels work with. Files are written by `offload`, beside the hub."""
 
     path: str
     clock: Clock
     note: Callable[..., None]
-    disk: ThreadPool
-
-    def offload(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run it where blocking does no harm."""
-        result: _T = self.disk.apply(function, args, kwargs)
-        return result
+    offload: Threads
 
 
 class Notifier:
@@ -69,7 +61,7 @@ class Notifier:
     def __init__(
         self, spool_path: str, clock: Clock, note: Callable[..., None], on_death: "Callable[[Greenlet], None]"
     ) -> None:
-        self._desk = _Desk(os.path.join(spool_path, NAME), clock, note, ThreadPool(1))
+        self._desk = _Desk(os.path.join(spool_path, NAME), clock, note, Threads(1))
         self._on_death = on_death
         self._tellers: dict[str, _Teller] = {}
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING
 
 import gevent
-from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib.agent.losses import Counts, Losses
 from pgdoctor_lib.agent.marks import Marks
+from pgdoctor_lib.agent.threads import Threads
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Spool
 from pgdoctor_lib.deliver import seldom
@@ -25,16 +25,13 @@ if TYPE_CHECKING:
 MEMORY_BYTES = 32 * 1024**2
 _LAST_WRITES_S = 5.0
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 
 class Store:
     """Keeps snapshots, hands each to one at a time, and counts those that it gives up."""
 
     def __init__(self, spool: Spool, clock: Clock, note: Callable[..., None]) -> None:
         self._note = note
-        self._disk = ThreadPool(2)  # its own: gevent's shared threads may all be waiting for a name server
+        self._off_the_hub = Threads(2)  # its own: gevent's shared threads may all be waiting for a name server
         self._folder = Folder(spool.path, spool.max_bytes, spool.max_age_s, clock, self._off_the_hub)
         self._path, self._max_age_s = spool.path, spool.max_age_s
         seldom.forget_old(spool.path)
@@ -97,7 +94,7 @@ class Store:
         told = {section.name: section.json for section in snapshot.collected.sections}
         kept = {name: seldom.Kept(snapshot.collected_at, told[name]) for name in seldom.SECTIONS & told.keys()}
         if kept:
-            with suppress(RuntimeError, MemoryError):  # no thread can be started
+            with suppress(MemoryError):
                 self._off_the_hub(seldom.keep, self._path, snapshot.name, kept)
 
     def oldest(self, after: str = "") -> Parcel | None:
@@ -211,8 +208,3 @@ class Store:
     def _counts(self) -> Counts:
         folder = self._folder
         return Counts(folder.dropped_for_room, folder.dropped_for_age, self._dropped_for_memory, folder.set_aside)
-
-    def _off_the_hub(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """fsync and friends hold their thread, and would hold the hub's with every greenlet in it."""
-        result: _T = self._disk.apply(function, args, kwargs)
-        return result

@@ -32,7 +32,9 @@ _T = TypeVar("_T")
 
 
 class Offload(Protocol):
-    """Runs a function where blocking does no harm, and returns what it returned."""
+    """Runs a function where blocking does no harm, and returns what it returned; it never fails to begin for want of a
+    thread.
+    """
 
     def __call__(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """What `function` returned."""
@@ -87,9 +89,9 @@ class Spool:
         except SpoolError:
             self._unclaim(parcel)
             raise
-        except (RuntimeError, MemoryError) as failure:  # no thread can be started: nothing was written
+        except MemoryError:  # not even to hand it over: nothing was written
             self._unclaim(parcel)
-            raise SpoolError(f"spool {one_line(self._path)}: {one_line(str(failure))}") from None
+            raise SpoolError(f"spool {one_line(self._path)}: out of memory") from None
         except BaseException:  # thrown into the wait for the disk: the file may be there or not
             self.release(parcel)
             raise
