@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 import gevent
 from gevent import monkey
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib.agent import logfile
+from pgdoctor_lib.agent.threads import Threads
 
 STDOUT = 1
 MOST_WAITING = 5000
@@ -28,20 +28,20 @@ class Writer:
 
     def __init__(self) -> None:
         self._waiting: deque[bytes] = deque()
-        self._lost = 0
+        self._lost, self._why = 0, ""
         self._writing = False
         self._news = Event()
         self._sink = _Sink()
-        self._pool = ThreadPool(1)
+        self._in_a_thread = Threads(1)
         gevent.spawn(self._run)
 
     def write(self, text: str) -> None:
         """Have `text` written, soon."""
         if len(self._waiting) >= MOST_WAITING:
-            self._lost += 1
+            self._lose(1, "nobody read them")
             return
         if self._lost:
-            self._waiting.append(f"({self._lost} lines are missing here: nobody read them)\n".encode())
+            self._waiting.append(f"({self._lost} lines are missing here: {self._why})\n".encode())
             self._lost = 0
         self._waiting.append(text.encode("utf-8", "backslashreplace"))
         self._news.set()
@@ -60,11 +60,14 @@ class Writer:
             self._waiting.clear()
             self._writing = True
             try:
-                self._pool.apply(self._sink.write, (texts,))
-            except RuntimeError:  # no thread can be started
-                self._lost += len(texts)
+                self._in_a_thread(self._sink.write, texts)
+            except Exception as error:  # noqa: BLE001 (a border: whatever it is, this is where it would be told)
+                self._lose(len(texts), type(error).__name__)
             finally:
                 self._writing = False
+
+    def _lose(self, count: int, why: str) -> None:
+        self._lost, self._why = self._lost + count, why
 
 
 class _Sink:
