@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
+_MARGIN = 4096  # characters beyond what is shown, twice, that are looked through for secrets
 _SHORTEST = 4  # a shorter value would mask harmless words; structure (URL, keyword) still masks it
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _Forms = dict[str, set[str]]
 _known: _Forms = {}  # by the first characters: most texts hold none of these, and are done with
 _passing: dict[str, tuple[int, _Forms]] = {}  # by value: how many know it, and its forms
-_URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):([^\s@]*)@")
+# In two steps, which one look through the text each: a server may send `://a:` a thousand times, and no "@".
+_BEFORE_AT = re.compile(r"(?<![^\s@])[^\s@]+@")
+_URL_PASSWORD = re.compile(r"(://[^/:]*):.*@")
 _KEY_PASSWORD = re.compile(r"(?i)\b(password|sslpassword|passwd|pwd)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)")
 _JSON_PASSWORD = re.compile(r'(?i)("(?:password|passwd|pwd|token|secret)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 _BEARER = re.compile(r"(?i)\b(bearer\s+|authorization: basic\s+)[!-~]+")
@@ -101,10 +104,16 @@ def redact(text: str) -> str:
     ]
     for form in sorted(found, key=len, reverse=True):  # a secret may be a part of another
         text = text.replace(form, MASK)
-    text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
+    text = _BEFORE_AT.sub(lambda match: _URL_PASSWORD.sub(rf"\1:{MASK}@", match[0]), text)
     text = _KEY_PASSWORD.sub(rf"\1\2{MASK}", text)
     text = _JSON_PASSWORD.sub(rf'\1"{MASK}"', text)
     return _BEARER.sub(rf"\1{MASK}", text)
+
+
+def _longest() -> int:
+    """Characters of the longest that is masked wherever it stands."""
+    tables = [_known, *(forms for _, forms in tuple(_passing.values()))]
+    return max((len(form) for table in tables for forms in tuple(table.values()) for form in tuple(forms)), default=0)
 
 
 def _forms(value: str) -> Iterator[str]:
@@ -148,5 +157,16 @@ def _escape(match: re.Match[str]) -> str:
 
 def one_line(text: str, limit: int = 500) -> str:
     """Text from outside, fit for a log line: redacted, on one line, no escapes, not long."""
-    line = printable(" ".join(redact(text).split()))
+    line = printable(" ".join(_redacted_head(text, limit).split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _redacted_head(text: str, limit: int) -> str:
+    """`text` redacted; of a long one no more than its beginning, so that this takes no longer however long it is.
+
+    Where it was cut, the first half of a secret may stand, which is not known for one: as much as that is left out.
+    """
+    half = _MARGIN if len(text) <= limit + 2 * _MARGIN else max(_MARGIN, 2 * _longest())  # a mask may be the longer one
+    if len(text) <= limit + 2 * half:
+        return redact(text)
+    return f"{redact(text[: limit + 2 * half])[:-half]}…"

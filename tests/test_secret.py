@@ -6,6 +6,7 @@ import html
 import json
 import pickle
 import re
+import time
 from urllib.parse import quote
 
 import pytest
@@ -101,3 +102,28 @@ def test_one_line_is_one_harmless_line() -> None:
 
 def test_json_of_a_document_that_holds_a_secret_is_masked_by_the_redactor() -> None:
     assert VALUE not in redact(json.dumps({"dsn": f"x {Secret(VALUE).reveal()}"}, ensure_ascii=False))
+
+
+@pytest.mark.parametrize("text", ["://a:" * 16_000, "x" * 20_000_000, "a " * 10_000_000, "://a:b@" * 1_000_000])
+def test_a_text_from_outside_takes_no_long_time_however_long_it_is(text: str) -> None:
+    began = time.monotonic()
+    line = one_line(text)
+    assert time.monotonic() - began < 1
+    assert len(line) == 500
+
+
+def test_all_of_a_text_is_redacted_in_a_time_that_grows_no_faster_than_the_text() -> None:
+    began = time.monotonic()
+    assert redact("://a:" * 40_000 + " postgres://u:unknown5@h/db").endswith(" postgres://u:***@h/db")
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("value", ["cut in the middle of it", "long words " * 30, "k" * 5000])
+def test_where_a_long_text_is_cut_no_half_of_a_secret_is_shown(value: str) -> None:
+    """Most of it is masked and takes no room, so that the cut comes into sight."""
+    Secret(value)
+    Secret("a-filler-that-is-masked" * 10)
+    for before in (*range(8400, 8800, 10), *range(10_000, 40_000, 1000)):
+        filler = "a-filler-that-is-masked" * 10 * (before // 230) + "." * (before % 230)
+        line = one_line(f"{filler}{value} and more {'.' * 60_000}")
+        assert set(line) <= {*"*.…", *" and more"} and value[:4] not in line

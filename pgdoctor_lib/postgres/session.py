@@ -300,8 +300,7 @@ def _shown(columns: list[tuple[str, bool]], row: Sequence[object]) -> Shown:
 
 def told(error: psycopg2.Error) -> DatabaseError:
     """libpq's and the server's words, shortened to the cause: no address, no severity, no second line."""
-    lines = [line.strip() for line in str(error).replace("\x00", "").splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = str(error).replace("\x00", "").strip().partition("\n")[0].strip() or type(error).__name__
     for prefix in ("connection to server", "could not connect to server"):
         if text.startswith(prefix):
             text = text.partition(" failed: ")[2] or text
