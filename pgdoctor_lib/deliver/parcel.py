@@ -41,11 +41,17 @@ def unpack(snapshot_id: str, data: bytes) -> Parcel:
 
 
 def unzipped(data: bytes) -> bytes:
-    """What such bytes hold. ValueError where they are damaged."""
+    """What such bytes hold. ValueError where they are damaged, or hold more than a snapshot may."""
+    inflater = zlib.decompressobj(wbits=31)
     try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(str(error)) from None
+        plain = inflater.decompress(data, MAX_PLAIN_BYTES + 1)
+    except zlib.error:
+        raise ValueError("not gzip, or damaged") from None
+    if len(plain) > MAX_PLAIN_BYTES:
+        raise ValueError("too large")
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("cut short, or something follows")
+    return plain
 
 
 def _checked_head(data: bytes) -> bytes:

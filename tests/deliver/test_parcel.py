@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pgdoctor_lib.deliver.parcel import Parcel, pack, unpack
+from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES, Parcel, pack, unpack, unzipped
 from pgdoctor_lib.snapshot import Agent, Collected, Sealed, Section, Snapshot, new_id
 
 
@@ -65,6 +65,20 @@ def test_what_is_no_parcel_is_told_so() -> None:
         unpack(new_id(), data)
     with pytest.raises(ValueError, match="too large"):
         unpack(parcel.snapshot_id, gzip.compress(b" " * (65 * 1024**2), 1))
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, MAX_PLAIN_BYTES])
+def test_what_is_unzipped_comes_back_whole(size: int) -> None:
+    data = gzip.compress(b" " * size, 1)
+    assert unzipped(data) == b" " * size
+    for broken in (b"", data[:-1], data[:-8] + b"wrong" + data[-3:], data + b"x", data + data, b"{}"):
+        with pytest.raises(ValueError, match="."):
+            unzipped(broken)
+
+
+def test_what_is_unzipped_is_bounded() -> None:
+    with pytest.raises(ValueError, match="too large"):
+        unzipped(gzip.compress(b" " * (MAX_PLAIN_BYTES + 1), 1))
 
 
 def test_mutations_never_surprise() -> None:
