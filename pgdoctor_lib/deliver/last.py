@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 from pgdoctor_lib.deliver.folder import Folder, opened
-from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES, unzipped
+from pgdoctor_lib.deliver.parcel import MAX_PLAIN_BYTES, id_of, unzipped
+from pgdoctor_lib.snapshot import new_id
 
 NAME = "last"
 _ENDING = ".json.gz"
@@ -28,7 +29,9 @@ class Last:
 
     def take(self, file: str, snapshot_id: str, database: str) -> None:
         """`file` of the spool was delivered: keep it in place of that database's last; an older one is removed."""
-        if snapshot_id < self._newest.get(database, ""):
+        if database not in self._newest:
+            self._newest[database] = self._there(database)
+        if snapshot_id < self._newest[database]:
             self._spool.remove(file)
             return
         self._newest[database] = snapshot_id
@@ -36,6 +39,14 @@ class Last:
             self._spool.move(file, self._folder, file_name(database))
         except OSError:
             self._spool.remove(file)
+
+    def _there(self, database: str) -> str:
+        """The id of what an earlier run left; "" where there is none, or one of a clock that was ahead."""
+        try:
+            found = id_of(self._folder.read(file_name(database), MAX_PLAIN_BYTES))
+        except (OSError, ValueError):
+            return ""
+        return found if found < new_id() else ""
 
     def forget_old(self) -> None:
         """Remove those of databases that are gone."""

@@ -54,6 +54,18 @@ def unzipped(data: bytes) -> bytes:
     return plain
 
 
+def id_of(data: bytes) -> str:
+    """The snapshot's id, from the first part of it alone. ValueError where there is none."""
+    try:
+        head = zlib.decompressobj(wbits=31).decompress(data, _STEP_BYTES)
+    except zlib.error:
+        raise ValueError("not gzip, or damaged") from None
+    match = re.search(rb'"snapshot_id":\s*"([0-9a-f-]{36})"', head)
+    if not match:
+        raise ValueError("no snapshot's id in it")
+    return match[1].decode()
+
+
 def _checked_head(data: bytes) -> bytes:
     """The first part of the document, after all of it was seen to decompress (its checksum too)."""
     inflater = zlib.decompressobj(wbits=31)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,35 @@ def test_one_that_comes_late_is_not_the_last(tmp_path: Path) -> None:
     spool.keep(early)
     delivered(spool, late)
     spool.forget(early)
+    assert json.loads(load(str(tmp_path), "app") or b"{}")["number"] == 2
+    spool.close()
+
+
+def test_one_that_waited_over_a_restart_is_not_the_last(tmp_path: Path) -> None:
+    spool, at = Spool(str(tmp_path), 10**6, 10**9), time.time() - 100
+    spool.keep(parcel("app", 1, at))
+    delivered(spool, parcel("app", 2, at))
+    spool.close()
+    spool = Spool(str(tmp_path), 10**6, 10**9)
+    early = spool.oldest()
+    assert early
+    spool.forget(early)
+    assert json.loads(load(str(tmp_path), "app") or b"{}")["number"] == 2
+    assert not list(tmp_path.glob("*.json.gz"))
+    delivered(spool, parcel("app", 3, at))
+    assert json.loads(load(str(tmp_path), "app") or b"{}")["number"] == 3
+    spool.close()
+
+
+@pytest.mark.parametrize("there", ["damaged", "of a clock that was years ahead"])
+def test_what_is_there_and_makes_no_sense_is_replaced(tmp_path: Path, there: str) -> None:
+    spool = Spool(str(tmp_path), 10**6, 10**9)
+    delivered(spool, parcel("app", 1, at=time.time() + 10**8))
+    spool.close()
+    if there == "damaged":
+        (tmp_path / "last" / file_name("app")).write_bytes(b"\x1f\x8bnot")
+    spool = Spool(str(tmp_path), 10**6, 10**9)
+    delivered(spool, parcel("app", 2))
     assert json.loads(load(str(tmp_path), "app") or b"{}")["number"] == 2
     spool.close()
 
