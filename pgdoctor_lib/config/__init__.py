@@ -29,7 +29,6 @@ class Target:
     interval_s: float = 300.0
     limit: int = 20
     tags: tuple[str, ...] | dict[str, str] = ()
-    enabled: bool = True
     query_text: QueryText = "masked"
     explain: bool = False
     discover: Discover | None = None

@@ -25,7 +25,7 @@ def test_sample_uncommented_shows_the_defaults(folder: Path) -> None:
     (folder / "b.yaml").write_text(sample.sample(), "utf-8")
     environ = {"PGDOCTOR_TOKEN": "canary"}
     [mine], [default] = load("a.yaml", environ).databases, load("b.yaml", environ).databases
-    assert (mine.interval_s, mine.limit, mine.enabled) == (default.interval_s, default.limit, default.enabled)
+    assert (mine.interval_s, mine.limit) == (default.interval_s, default.limit)
     assert load("a.yaml", environ).spool.max_bytes == load("b.yaml", environ).spool.max_bytes
 
 
