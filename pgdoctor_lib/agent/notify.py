@@ -12,9 +12,9 @@ import time
 from collections.abc import MutableMapping
 
 
-def ready(status: str = "") -> None:
-    """Everything runs; also after a reload. `status`: one line for `systemctl status`."""
-    _manager().send("READY=1", *([f"STATUS={status}"] if status else []))
+def ready() -> None:
+    """Everything runs; also after a reload."""
+    _manager().send("READY=1")
 
 
 def reloading() -> None:
