@@ -74,10 +74,8 @@ class Retryable(DeliveryError):
     `retry_after_s`: what the endpoint asked for, or 0. `status`: of its HTTP answer, 0 where none came.
     """
 
-    def __init__(
-        self, message: str, *, detail: str = "", hint: str = "", retry_after_s: float = 0.0, status: int = 0
-    ) -> None:
-        super().__init__(message, detail=detail, hint=hint)
+    def __init__(self, message: str, *, retry_after_s: float = 0.0, status: int = 0) -> None:
+        super().__init__(message)
         self.retry_after_s = retry_after_s
         self.status = status
 
@@ -97,6 +95,6 @@ class SpoolError(PGDoctorError):
 class DaemonError(PGDoctorError):
     """The background daemon is not in the state that the command needs."""
 
-    def __init__(self, message: str, *, detail: str = "", hint: str = "", exit_status: int = 1) -> None:
-        super().__init__(message, detail=detail, hint=hint)
+    def __init__(self, message: str, *, hint: str = "", exit_status: int = 1) -> None:
+        super().__init__(message, hint=hint)
         self.exit_status = exit_status
