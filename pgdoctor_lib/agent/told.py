@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pgdoctor_lib.agent.readings import is_of_server
 from pgdoctor_lib.agent.rules import UNREACHABLE
 from pgdoctor_lib.checks.registry import checks
 from pgdoctor_lib.config import Target
@@ -67,7 +68,7 @@ class Heard:
 
     def place(self, check: str) -> str:
         """Where that check's findings belong."""
-        return self.places[0 if _is_servers(check) else 1]
+        return self.places[0 if is_of_server(check) else 1]
 
     def brings(self, check: str) -> bool:
         """Whether the check looked at something fresh, or at a part of it."""
@@ -159,13 +160,9 @@ def unreachable(target: Target, why: str, since: float) -> Finding:
     return Finding(UNREACHABLE, "", Severity.CRITICAL, summary, target.name, since=since, category="connections")
 
 
-def _is_servers(check: str) -> bool:
-    return check in checks() and checks()[check].scope == "server"
-
-
 def _what(channel: Channel, heard: Heard, finding: Finding, was: Entry | None) -> What | None:
     """What is to be told of a finding that is there."""
-    is_database = not _is_servers(finding.check)
+    is_database = not is_of_server(finding.check)
     if was is None:
         is_told = (is_database or heard.brings(finding.check)) and channel.fits(heard.target.name, heard.target.tags)
         return "open" if is_told else None
