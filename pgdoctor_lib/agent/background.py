@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pgdoctor_lib
+from pgdoctor_lib import programs
 from pgdoctor_lib.agent import logfile, status
 from pgdoctor_lib.agent.pidfile import AlreadyRunning, holder
 from pgdoctor_lib.config import paths
@@ -155,7 +156,7 @@ def _outcome(answer: str, process: "subprocess.Popen[bytes]", log: str, written:
         number, _, reason = rest.partition(" ")
         raise DaemonError(reason, exit_status=int(number))
     last = one_line(logfile.last_line(log, written)).removeprefix("pgdoctor: ")
-    reason = last or (f"killed by signal {-code}" if code < 0 else f"exit status {code}")
+    reason = last or programs.how_it_ended(code)
     raise DaemonError(
         f"the daemon did not start: {reason}", hint=f"see {one_line(log)}", exit_status=2 if code == 2 else 1
     )
