@@ -16,6 +16,7 @@ from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.secret import redact
 
 SCHEMA_VERSION = 1
+RANDOM_BITS = 74  # of a UUIDv7: 12 and 62
 _NUMBER = re.compile(r"\b\d[\d.,]*\b")
 
 
@@ -171,9 +172,14 @@ class Sealed:
 
 def new_id(wall: float | None = None) -> str:
     """A time-ordered UUID (RFC 9562, version 7) for the moment `wall` (epoch seconds)."""
-    milliseconds = int((time.time() if wall is None else wall) * 1000) & (1 << 48) - 1
-    value = milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
-    text = f"{value:032x}"
+    return uuid7(time.time() if wall is None else wall, secrets.randbits(RANDOM_BITS))
+
+
+def uuid7(wall: float, random: int) -> str:
+    """A UUID in version 7's layout: that moment in ms, then a number of `RANDOM_BITS`."""
+    milliseconds = int(wall * 1000) & (1 << 48) - 1
+    high, low = random >> 62, random & (1 << 62) - 1
+    text = f"{milliseconds << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low:032x}"
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 

@@ -10,9 +10,7 @@ import math
 from dataclasses import dataclass
 
 from pgdoctor_lib.config import Target
-
-_RANDOM_BITS = 74  # of a UUIDv7: 12 and 62
-
+from pgdoctor_lib.snapshot import RANDOM_BITS, uuid7
 
 @dataclass(frozen=True)
 class Slot:
@@ -60,12 +58,8 @@ class Slots:
         return self._phase_s + number * self._interval_s
 
     def _id(self, number: int, start: float) -> str:
-        """A UUID in version 7's layout (RFC 9562): the slot's start in ms, then a hash instead of a random number."""
-        milliseconds = int(start * 1000) & (1 << 48) - 1
-        hashed = _digest(*self._source, number) >> 256 - _RANDOM_BITS
-        high, low = hashed >> 62, hashed & (1 << 62) - 1
-        text = f"{milliseconds << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low:032x}"
-        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+        """As a snapshot's of that moment, with a hash instead of a random number."""
+        return uuid7(start, _digest(*self._source, number) >> 256 - RANDOM_BITS)
 
 
 def _digest(*parts: object) -> int:
