@@ -1,23 +1,23 @@
 """The family of errors. Each knows what happened, the detail, the remedy and the exit status.
 
     PGDoctorError (1)
-    ├── UsageError (2)           a command line that makes no sense
-    ├── ConfigError (2)          a configuration that makes no sense
-    ├── DeadlineExceeded         something took longer than it was given
-    ├── DatabaseError            the server could not be reached, or refused
-    │   ├── UnsupportedServer    a server older than PostgreSQL 12
-    │   ├── connect.IsConsole    PgBouncer's admin console, where a database is wanted
-    │   └── lease.Pooled         a pooler in between, where a session of one's own is needed
-    ├── DeliveryError            the endpoint could not be reached, or refused
-    │   ├── Retryable            408, 425, 429, 5xx, and the network, certificates apart
-    │   ├── Unauthorized         401 and 403: the token is not accepted
-    │   ├── Refused              any other answer: this snapshot will never be taken
-    │   └── circuit.Held         not sent, for the endpoint is known to be down: it is kept
-    ├── SpoolError               a snapshot could not be kept on disk
-    ├── model.StoreError         the receiver's store could not be read or written
-    │   └── model.Unreadable     one row of it is damaged
-    └── DaemonError              not running (3 for status), not up
-        └── pidfile.AlreadyRunninganother process holds the lock
+    ├── UsageError (2)              a command line that makes no sense
+    ├── ConfigError (2)             a configuration that makes no sense
+    ├── DeadlineExceeded            something took longer than it was given
+    ├── DatabaseError               the server could not be reached, or refused
+    │   ├── UnsupportedServer       a server older than PostgreSQL 12
+    │   ├── connect.IsConsole       PgBouncer's admin console, where a database is wanted
+    │   └── lease.Pooled            a pooler in between, where a session of one's own is needed
+    ├── DeliveryError               the endpoint could not be reached, or refused
+    │   ├── Retryable               408, 425, 429, 5xx, and the network, certificates apart
+    │   ├── Unauthorized            401 and 403: the token is not accepted
+    │   ├── Refused                 any other answer: this snapshot will never be taken
+    │   └── circuit.Held            not sent, for the endpoint is known to be down: it is kept
+    ├── SpoolError                  a snapshot could not be kept on disk
+    ├── model.StoreError            the receiver's store could not be read or written
+    │   └── model.Unreadable        one row of it is damaged
+    └── DaemonError                 not running (3 for status), not up
+        └── pidfile.AlreadyRunning  another process holds the lock
 
 Messages are one line, without secrets and without control characters: whoever raises one from
 text that came from outside passes it through `secret.one_line` first.

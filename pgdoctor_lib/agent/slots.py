@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.snapshot import RANDOM_BITS, uuid7
 
+
 @dataclass(frozen=True)
 class Slot:
     """One slot of one database. `start` in epoch seconds; `number` grows by one from slot to slot."""
