@@ -24,6 +24,7 @@ from pgdoctor_lib.errors import DaemonError
 from pgdoctor_lib.secret import one_line
 
 _POLL_S = 0.05
+_TRIES = 20  # whoever had it may have ended between two looks
 
 
 class AlreadyRunning(DaemonError):
@@ -48,18 +49,22 @@ class PidFile:
         AlreadyRunning where another process has it, DaemonError where the file cannot be used.
         """
         make_folder(path)
-        while True:
+        for _ in range(_TRIES):
             fd = open_own(path, os.O_RDWR | os.O_CREAT)
             try:
-                locked = _lock(path, fd)
+                if _lock(path, fd):
+                    os.ftruncate(fd, 0)
+                    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+                    return cls(path, fd)
+            except OSError as error:  # a network file system without locks, or a full disk
+                os.close(fd)
+                raise _unusable(path, error.strerror) from None
             except DaemonError:
                 os.close(fd)
                 raise
-            if locked:
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-                return cls(path, fd)
             os.close(fd)
+            time.sleep(_POLL_S)
+        raise _unusable(path, "nobody is known to hold it")
 
     def withdraw(self) -> None:
         """Remove the file, as the last thing: the lock itself ends with the process, so that whoever
@@ -166,19 +171,32 @@ def _lock(path: str, fd: int) -> bool:
     return _leads_to(path, fd)
 
 
+def _unusable(path: str, why: str | None) -> DaemonError:
+    return DaemonError(f"{one_line(path)} cannot be locked: {why}", hint="--pid-file sets another place")
+
+
 def _locked_by(fd: int) -> int | None:
-    """The PID of the process that holds the lock, as the kernel knows it. Source: fcntl(2), F_GETLK."""
+    """The PID of the process that holds the lock, as the kernel knows it."""
+    try:
+        kind, pid = _asked(fd)
+    except OSError as error:
+        raise DaemonError(f"who holds the PID file is not told: {error.strerror}") from None
+    if kind == fcntl.F_UNLCK:
+        return None
+    if pid < 1:
+        raise DaemonError("the PID file is locked by a process out of sight", hint="look in other containers")
+    return pid
+
+
+def _asked(fd: int) -> tuple[int, int]:
+    """Which lock there is, and whose. Source: fcntl(2), F_GETLK."""
     if sys.platform == "darwin":
         answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET))
         _, _, pid, kind, _ = struct.unpack("qqihh", answer)
     else:
         answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         kind, _, _, _, pid = struct.unpack("hhqqi", answer)
-    if kind == fcntl.F_UNLCK:
-        return None
-    if pid < 1:
-        raise DaemonError("the PID file is locked by a process out of sight", hint="look in other containers")
-    return int(pid)
+    return int(kind), int(pid)
 
 
 def _leads_to(path: str, fd: int) -> bool:
