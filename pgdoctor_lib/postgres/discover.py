@@ -38,6 +38,6 @@ def closed(dsn: Dsn) -> dict[str, str]:
 
 
 def _rows(dsn: Dsn) -> list[Row]:
-    with deadline(LOOK_S, "looking for databases"), connect(dsn) as session, session.transaction(_STATEMENT_S):
-        rows = session.query(_DATABASES)
+    with deadline(LOOK_S, "looking for databases"), connect(dsn) as session:
+        rows = session.ask_all(_DATABASES, 3, _STATEMENT_S)
     return [row for row in rows if row[0] and "\ufffd" not in row[0]]  # else: a name that is not UTF-8

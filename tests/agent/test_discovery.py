@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,13 @@ from pgdoctor_lib.clock import SYSTEM
 from pgdoctor_lib.config import Config, Spool, Target
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.values import Discover
+from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.discover import databases
 from tests.agent.at_home import configure
+from tests.faults.bad_server import message
 from tests.fix_daemon import Cli, Running
 from tests.fix_endpoint import Endpoint
+from tests.fix_proxy import Proxy
 from tests.postgres.server import Server
 from tests.waiting import wait_for
 
@@ -125,6 +129,29 @@ def test_what_a_drop_left_behind_is_no_database(fresh_server: Server) -> None:
     fresh_server.create_database("invalid")
     fresh_server.sql("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'invalid'")
     assert databases(Dsn.parse(fresh_server.dsn(), {})) == ("postgres",)
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_an_answer_of_another_width_is_an_error_of_one_line(
+    newest_server: Server, make_proxy: Callable[..., Proxy], width: int
+) -> None:
+    proxy = make_proxy(newest_server.port)
+    proxy.rewrite = lambda piece: with_width(piece, width)
+    with pytest.raises(DatabaseError, match="^the server's answer makes no sense$"):
+        databases(Dsn.parse(f"{proxy.dsn(newest_server.dsn())}?sslmode=disable", {}))
+
+
+def with_width(piece: bytes, width: int) -> bytes:
+    """The list of databases with that many columns; all else as it is."""
+    if b"datname" not in piece:
+        return piece
+    column = b"datname\0" + struct.pack("!ihihih", 0, 0, 25, -1, -1, 0)
+    rows = [
+        message(b"T", struct.pack("!h", width) + column * width),
+        message(b"D", struct.pack("!h", width) + struct.pack("!i1s", 1, b"t") * width),
+        message(b"C", b"SELECT 1\0"),
+    ]
+    return piece[: piece.rfind(b"T", 0, piece.index(b"datname"))] + b"".join(rows) + message(b"Z", piece[-1:])
 
 
 def test_created_and_dropped_under_a_running_daemon(
