@@ -140,7 +140,7 @@ class Dsn:
     @property
     def connect_timeout_s(self) -> float | None:
         """Seconds for one host, or None where none, or an endless one, was asked for."""
-        seconds = int(self.params.get("connect_timeout") or 0)
+        seconds = int(self.params.get("connect_timeout", "").strip() or 0)
         return float(seconds) if seconds > 0 else None
 
     @property

@@ -170,9 +170,10 @@ def test_passes(wanted: str, passes: tuple[str, ...]) -> None:
     assert Dsn.parse(f"host=h target_session_attrs='{wanted}'", {}).passes == passes
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("", None), ("0", None), ("-1", None), ("7", 7.0)])
+@pytest.mark.parametrize(("given", "seconds"), [("", None), (" ", None), ("0", None), ("-1", None), ("7", 7.0)])
 def test_connect_timeout(given: str, seconds: float | None) -> None:
     assert Dsn.parse(f"host=h connect_timeout='{given}'", {}).connect_timeout_s == seconds
+    assert Dsn.parse("host=h", {"PGCONNECT_TIMEOUT": given}).connect_timeout_s == seconds
 
 
 SERVICES = """\
