@@ -8,16 +8,17 @@ keyword DSN or JSON. `one_line` also neutralises what a terminal or a log reader
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _MARGIN = 4096  # characters beyond what is shown, twice, that are looked through for secrets
 _SHORTEST = 4  # a shorter value would mask harmless words; structure (URL, keyword) still masks it
 _TOKEN = re.compile(r"[!-~]{1,4096}")
+_KEPT = 3
 _Forms = dict[str, set[str]]
 _known: _Forms = {}  # by the first characters: most texts hold none of these, and are done with
-_passing: dict[str, tuple[int, _Forms]] = {}  # by value: how many know it, and its forms
+_passing: list[_Forms] = []  # of each generation that is still known
 # In two steps, which one look through the text each: a server may send `://a:` a thousand times, and no "@".
 _BEFORE_AT = re.compile(r"(?<![^\s@])[^\s@]+@")
 _URL_PASSWORD = re.compile(r"(://[^/:]*):.*@")
@@ -43,15 +44,6 @@ class Secret(str):
         remember(value)
         return super().__new__(cls, value)
 
-    @classmethod
-    def passing(cls, value: str) -> "Secret":
-        """One of those that change for ever: its value is masked until `forget_passing` as often as this was called."""
-        count, forms = _passing.get(value, (0, {}))
-        if not count:
-            _add(value, forms)
-        _passing[value] = count + 1, forms
-        return super().__new__(cls, value)
-
     def reveal(self) -> str:
         """The value itself: for the wire, never for people."""
         return str.__str__(self)
@@ -69,6 +61,28 @@ class Secret(str):
         raise TypeError("a secret is not pickled")
 
 
+class Generations:
+    """The secrets of a source that changes them for ever. The last `_KEPT` generations are masked: a session, or a
+    request, of before may still be named in an error.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[tuple[list[Secret], _Forms]] = []
+
+    def take(self, *values: str) -> list[Secret]:
+        """What the source says now, as secrets."""
+        same = [each for each in self._known if each[0] == list(values)]
+        if same:
+            self._known.remove(same[0])
+            self._known.append(same[0])
+        else:
+            self._known.append(([str.__new__(Secret, value) for value in values], _forms_of(values)))
+            _passing.append(self._known[-1][1])
+        if len(self._known) > _KEPT:
+            _passing.remove(self._known.pop(0)[1])  # or an equal one, which will do
+        return self._known[-1][0]
+
+
 def is_token(text: str) -> bool:
     """Whether it can be a bearer token: printable ASCII without spaces, 4096 characters at most."""
     return _TOKEN.fullmatch(text) is not None
@@ -80,11 +94,11 @@ def remember(value: str) -> None:
         _add(value, _known)
 
 
-def forget_passing(value: str) -> None:
-    """A secret made by `Secret.passing` is in use no more."""
-    count, forms = _passing.pop(value)
-    if count > 1:
-        _passing[value] = count - 1, forms
+def _forms_of(values: Iterable[str]) -> _Forms:
+    forms: _Forms = {}
+    for value in values:
+        _add(value, forms)
+    return forms
 
 
 def _add(value: str, forms: _Forms) -> None:
@@ -98,7 +112,7 @@ def redact(text: str) -> str:
     """`text` with every known secret, and everything in a password's place, masked."""
     # A copy is made in one step: a reload, in a thread, may remember another secret meanwhile.
     starts = {text[index : index + _SHORTEST] for index in range(len(text))}
-    tables = [_known, *(forms for _, forms in tuple(_passing.values()))]
+    tables = [_known, *_passing]
     found = [
         form for table in tables for start in starts & table.keys() for form in tuple(table[start]) if form in text
     ]
@@ -112,7 +126,7 @@ def redact(text: str) -> str:
 
 def _longest() -> int:
     """Characters of the longest that is masked wherever it stands."""
-    tables = [_known, *(forms for _, forms in tuple(_passing.values()))]
+    tables = [_known, *_passing]
     return max((len(form) for table in tables for forms in tuple(table.values()) for form in tuple(forms)), default=0)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pgdoctor_lib.secret import Secret, one_line, printable, redact
+from pgdoctor_lib.secret import Generations, Secret, one_line, printable, redact
 
 VALUE = "s3cr3t p@ss/wörd%"
 
@@ -22,6 +22,19 @@ def test_it_does_not_print() -> None:
     assert not [text for text in texts if VALUE in text]
     assert secret.reveal() == VALUE
     assert type(secret.reveal()) is str
+
+
+def test_of_those_that_change_the_last_ones_are_known() -> None:
+    ours, others = Generations(), Generations()
+    [shared] = others.take("okapi-0")
+    for number in (0, 1, 2, 0, 3):
+        [secret] = ours.take(f"okapi-{number}")
+        assert (secret.reveal(), str(secret)) == (f"okapi-{number}", "***")
+    assert redact("okapi-0 okapi-1 okapi-2 okapi-3") == "*** okapi-1 *** ***", "what came back is among the last"
+    for number in (4, 5, 6):
+        assert [each.reveal() for each in ours.take(f"okapi-{number}", "", "okapi-x")][1:] == ["", "okapi-x"]
+    assert redact("okapi-0 okapi-3 okapi-x") == "*** okapi-3 ***", "another source has the first one still"
+    assert shared.reveal() == "okapi-0"
 
 
 def test_it_is_not_pickled() -> None:

@@ -6,12 +6,14 @@ A server that asks for the password in clear has it, and may send it back in an 
 import os
 import re
 import stat
+from collections.abc import Iterator
 
-from pgdoctor_lib.secret import remember
+from pgdoctor_lib.secret import Generations
 
 _MAX_BYTES = 1024 * 1024
 _LINE = re.compile(r"(?:(?:[^:\\]|\\.)*:){4}(.*)")
 _seen: dict[str, tuple[int, ...]] = {}
+_generations: dict[str, Generations] = {}
 
 
 def remember_passwords(passfile: str) -> None:
@@ -20,17 +22,17 @@ def remember_passwords(passfile: str) -> None:
     try:
         now = version_of(os.stat(path))
         if _seen.get(path) != now:
-            _remember(_text(path))
+            _generations.setdefault(path, Generations()).take(*_passwords(_text(path)))
             _seen[path] = now
     except OSError:
         return  # libpq says so itself, or does without
 
 
-def _remember(text: str) -> None:
+def _passwords(text: str) -> Iterator[str]:
+    """As they stand there, and as they are meant."""
     for line in text.splitlines():
         if not line.startswith("#") and (match := _LINE.fullmatch(line)):
-            remember(match[1])
-            remember(re.sub(r"\\(.)", r"\1", match[1]))
+            yield from (match[1], re.sub(r"\\(.)", r"\1", match[1]))
 
 
 def _text(path: str) -> str:

@@ -6,9 +6,10 @@ import stat
 from pgdoctor_lib.config import Endpoint
 from pgdoctor_lib.config.passfile import version_of
 from pgdoctor_lib.errors import DeliveryError
-from pgdoctor_lib.secret import Secret, is_token, one_line
+from pgdoctor_lib.secret import Generations, Secret, is_token, one_line
 
 _MAX_BYTES = 16384
+_generations: dict[str, Generations] = {}  # by path: a notice has a source of its own each time
 
 
 class TokenSource:
@@ -46,7 +47,8 @@ class TokenSource:
             text = os.read(descriptor, _MAX_BYTES).decode("latin-1").strip()
         finally:
             os.close(descriptor)
-        self._token, self._seen = Secret(text), version_of(status)
+        [self._token] = _generations.setdefault(path, Generations()).take(text)
+        self._seen = version_of(status)
 
 
 def identity(path: str | None) -> tuple[int, ...] | None:

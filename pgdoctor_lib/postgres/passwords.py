@@ -15,13 +15,12 @@ from dataclasses import replace
 from pgdoctor_lib import programs
 from pgdoctor_lib.config.dsn import Command, Dsn, PasswordSource
 from pgdoctor_lib.errors import DatabaseError
-from pgdoctor_lib.secret import Secret, forget_passing, one_line
+from pgdoctor_lib.secret import Generations, Secret, one_line
 
 COMMAND_S = 5.0
 GOOD_FOR_S = 5.0  # what a command printed, or that it failed
 MOST_OUTPUT_BYTES = 64 * 1024
 _MOST_FILE_BYTES = 16384
-_KEPT = 3  # generations that the redactor knows: a session of before may still be named in an error
 
 
 class _Teller:
@@ -32,7 +31,7 @@ class _Teller:
         self._lock = threading.Lock()
         self._answer: Secret | DatabaseError | None = None
         self._asked_at = 0.0
-        self._known: list[Secret] = []
+        self._generations = Generations()
 
     def tell(self, since: float) -> Secret:
         """The password, asked for at `since` (monotonic) or later. DatabaseError says why there is none."""
@@ -40,23 +39,13 @@ class _Teller:
             if self._answer is None or not self._source.command or self._asked_at < since:
                 now = time.monotonic()
                 try:
-                    self._answer = self._keep(_ask(self._source))
+                    [self._answer] = self._generations.take(_ask(self._source))
                 except DatabaseError as error:
                     self._answer = error
                 self._asked_at = now
             if isinstance(self._answer, DatabaseError):
                 raise DatabaseError(self._answer.message)
             return self._answer
-
-    def _keep(self, text: str) -> Secret:
-        """The secret, known to the redactor as long as it and the one after it are in use."""
-        for known in self._known:
-            if known.reveal() == text:
-                return known
-        self._known.append(Secret.passing(text))
-        if len(self._known) > _KEPT:
-            forget_passing(self._known.pop(0).reveal())
-        return self._known[-1]
 
 
 _tellers: dict[PasswordSource, _Teller] = {}

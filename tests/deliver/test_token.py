@@ -8,7 +8,7 @@ import pytest
 from pgdoctor_lib.config import Endpoint
 from pgdoctor_lib.deliver.token import TokenSource
 from pgdoctor_lib.errors import DeliveryError
-from pgdoctor_lib.secret import Secret
+from pgdoctor_lib.secret import Secret, redact
 
 URL = "http://localhost/api/snapshots"
 
@@ -22,6 +22,20 @@ def test_a_file_is_read_anew_when_it_changes(tmp_path: Path) -> None:
     (tmp_path / "new").write_text("other-token\n")
     os.replace(tmp_path / "new", path)
     assert source.current().reveal() == "other-token"
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["one source", "a source each time, as notices have"])
+def test_the_redactor_knows_the_last_ones_alone(tmp_path: Path, anew: bool) -> None:
+    path = tmp_path / "token"
+    tokens = [f"canary-{anew}-{number}" for number in range(8)]
+    source = TokenSource(Endpoint(URL, token_file=str(path)))
+    for token in tokens:
+        (tmp_path / "new").write_text(token)
+        os.replace(tmp_path / "new", path)
+        for _ in range(5):
+            source = TokenSource(Endpoint(URL, token_file=str(path))) if anew else source
+            assert source.current().reveal() == token
+    assert redact(" ".join(tokens)) == " ".join([*tokens[:5], "***", "***", "***"])
 
 
 def test_a_link_to_the_file_is_followed(tmp_path: Path) -> None:
