@@ -148,7 +148,8 @@ def _missing(section: str, first: Document, second: Document) -> str:
 
 
 def _identifier(document: Document) -> str:
-    found = document.one("server").get("system_identifier") if document.has("server") else None
+    """The cluster's, from what each database tells: `server` is told by one of a server's."""
+    found = document.one("database").get("system_identifier") if document.has("database") else None
     return str(found or "")
 
 
