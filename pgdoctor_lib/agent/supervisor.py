@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import startup
 from pgdoctor_lib.agent import logfile, notify
@@ -18,6 +17,7 @@ from pgdoctor_lib.agent.outbox import Outbox
 from pgdoctor_lib.agent.output import LogFormat, Output
 from pgdoctor_lib.agent.reload import changes
 from pgdoctor_lib.agent.status import Status, StatusFile
+from pgdoctor_lib.agent.threads import Threads
 from pgdoctor_lib.agent.watch import Shared, Watch
 from pgdoctor_lib.agent.watchdog import Watchdog
 from pgdoctor_lib.clock import SYSTEM, Clock
@@ -180,13 +180,13 @@ class Supervisor:
 
     def _reload_forever(self) -> None:
         """At each SIGHUP read the configuration anew. Where that makes no sense, the old one stays in force."""
-        reader = ThreadPool(1)  # a file on a dead network file system must not hold the hub
+        reader = Threads(1)  # a file on a dead network file system must not hold the hub
         while True:
             self._hangup.wait()
             self._hangup.clear()
             notify.reloading()
             try:
-                self._take_over(reader.apply(self._load))
+                self._take_over(reader(self._load))
                 self._reload_error = ""
             except (PGDoctorError, OSError) as error:
                 self._reload_error = str(error)

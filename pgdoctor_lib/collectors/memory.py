@@ -57,8 +57,9 @@ class Memory:
         self.elsewhere = Elsewhere()
         self._statements: dict[Hashable, Statements] = {}
         self._ran: dict[str, float] = {}
+        self._ran_in: dict[str, int] = {}
         self._refused: dict[str, _Refusal] = {}
-        self._cycles = -1
+        self._cycles = 0
         self._run_of_server: tuple[str, bool] | None = None
         self._owner: _Owner | None = None
         self._comers: dict[str, float] = {}
@@ -108,21 +109,23 @@ class Memory:
         if self._run_of_server not in (None, run_of_server):
             self._ran.clear()
         self._run_of_server = run_of_server
+        self._refused = {name: refusal for name, refusal in self._refused.items() if refusal.facts == facts}
 
-    def is_due(self, part: Asked, facts: Facts, now: float) -> bool:
+    def is_due(self, part: Asked, now: float) -> bool:
         """Whether to ask for it in this cycle."""
         refusal = self._refused.get(part.name)
-        if refusal and (now >= refusal.until or refusal.facts != facts):
+        if refusal and now >= refusal.until:
             del self._refused[part.name]
         elif refusal:
             return False
         if part.every_s:
             return now - self._ran.get(part.name, -part.every_s) >= part.every_s * (1 - _EARLY)
-        return self._cycles % self.every_nth.get(part.name, 1) == 0
+        ran_in = self._ran_in.get(part.name)
+        return ran_in is None or self._cycles - ran_in >= self.every_nth.get(part.name, 1)
 
     def asked(self, part: Asked, error: DatabaseError | None, facts: Facts, now: float) -> None:
         """It was asked for. Where only a change can mend what went wrong, it is not asked for again soon."""
-        self._ran[part.name] = now
+        self._ran[part.name], self._ran_in[part.name] = now, self._cycles
         self.was_dear |= part.every_s >= CADENCES_S["hourly"]
         if error and error.sqlstate in _REFUSED:
             self._refused[part.name] = _Refusal(failed(part.name, error, facts), facts, now + AGAIN_S)

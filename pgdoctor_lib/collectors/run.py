@@ -186,7 +186,7 @@ class Collecting:
         part = Asked(top_queries.NAME, ())
         if not facts.pg_stat_statements_loaded:
             return top_queries.unloaded(facts)
-        if not self._memory.is_due(part, facts, now):
+        if not self._memory.is_due(part, now):
             return TopQueries(None)  # the memory tells why
         try:
             if top_queries.readable(facts):
@@ -249,7 +249,7 @@ class Collecting:
 
     def _with_plans(self, session: Session, collected: Collected, now: float) -> Collected:
         part = Asked(plans.NAME, (), plans.EVERY_S)
-        if not (self._explain and self._memory.is_due(part, session.facts, now)):
+        if not (self._explain and self._memory.is_due(part, now)):
             return collected
         try:
             found = plans.read(session, self._query_text)
@@ -337,7 +337,7 @@ def _due(facts: Facts, query_text: QueryText, memory: Memory, server: Memory | N
     if server and server is not memory:
         server.begin_cycle(facts)
     parts = sections(facts, query_text)
-    return [part for part in parts if (at := server if part.is_servers else memory) and at.is_due(part, facts, now)]
+    return [part for part in parts if (at := server if part.is_servers else memory) and at.is_due(part, now)]
 
 
 def _with(collected: Collected, found: TopQueries, changes: Section | None) -> Collected:

@@ -15,7 +15,6 @@ from pgdoctor_lib.collectors.registry import Asked
 from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
-from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.snapshot import Collected
 from tests.postgres.server import Server
 from tests.waiting import wait_for
@@ -61,8 +60,8 @@ class Only(Memory):
         super().__init__()
         self._names = names
 
-    def is_due(self, part: Asked, facts: Facts, now: float) -> bool:
-        return part.name in (*self._names, "top_queries") and super().is_due(part, facts, now)
+    def is_due(self, part: Asked, now: float) -> bool:
+        return part.name in (*self._names, "top_queries") and super().is_due(part, now)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,7 +29,7 @@ GRANTED = Facts(180004, "PostgreSQL 18.4", "UTF8", False, "app", "monitor", Fals
 def due(memory: Memory, part: Asked, at: float, facts: Facts = FACTS) -> bool:
     """Whether it is due in a cycle at this time; if so it is asked, in vain never."""
     memory.begin_cycle(facts)
-    found = memory.is_due(part, facts, at)
+    found = memory.is_due(part, at)
     if found:
         memory.asked(part, None, facts, at)
     return found
@@ -144,14 +144,25 @@ def test_a_database_whose_role_sees_all_tells_of_the_server(newest_server: Serve
         ({"a": 1, "b": 9}, 4.0, {"b": 3}),
         ({"a": 1, "b": 1, "c": 20, "d": 20}, 10.0, {"c": 5, "d": 5}),
         ({"a": 50}, 5.0, {"a": 10}),
+        ({"a": 1, "locks": 4, "tables": 30}, 10.0, {"tables": 6}),
     ],
 )
 def test_the_dear_ones_are_asked_less_often(
     costs: dict[str, int], allowance_ms: float, expected: dict[str, int]
 ) -> None:
-    assert stretched(costs, allowance_ms) == expected
+    assert stretched(costs, allowance_ms, 1.0) == expected
     average = sum(ms / expected.get(name, 1) for name, ms in costs.items())
     assert average <= allowance_ms
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "expected"),
+    [(1.0, {"locks": 30, "tables": 300}), (5.0, {"locks": 6, "tables": 60}), (60.0, {"tables": 5}), (300.0, {})],
+)
+def test_nothing_is_put_off_for_long_and_least_of_all_what_tells_of_an_incident(
+    interval_s: float, expected: dict[str, int]
+) -> None:
+    assert stretched({"locks": 5000, "tables": 5000}, 1.0, interval_s) == expected
 
 
 def test_over_the_budget_the_dear_ones_wait_and_under_it_they_come_back() -> None:
@@ -162,10 +173,53 @@ def test_over_the_budget_the_dear_ones_wait_and_under_it_they_come_back() -> Non
     assert budget.error is None, "it is too early to tell"
     budget.spent(dear)
     assert budget.every_nth == {"tables": 4}
-    assert budget.error and "asked for less often: tables" in budget.error.line
-    for _ in range(30):
+    assert budget.error and budget.error.line.endswith(
+        "asked for less often: tables (every 4s); raise interval, or budget"
+    )
+    for left in ({"tables": 4}, {}):  # what it costs now stands for the cycles that left it out
+        for _ in range(3):
+            budget.spent({"activity": Cost(1.0, 1, 1)})
         budget.spent({"activity": Cost(1.0, 1, 1), "tables": Cost(1.0, 1, 1)})
+        assert budget.every_nth == left
+    assert budget.error is None
+
+
+def test_what_is_not_asked_any_more_costs_nothing() -> None:
+    budget = Budget(Allowance(0.01), 1.0)
+    for _ in range(5):
+        budget.spent({"activity": Cost(1.0, 1, 1), "tables": Cost(30.0, 1, 1)})
+    assert set(budget.every_nth) == {"tables"}
+    for _ in range(12):
+        budget.spent({"activity": Cost(1.0, 1, 1)})
     assert (budget.every_nth, budget.error) == ({}, None)
+
+
+def test_what_cannot_be_left_out_leaves_the_rest_its_half() -> None:
+    budget = Budget(Allowance(0.01), 1.0)
+    for _ in range(5):
+        budget.spent({"top_queries": Cost(50.0, 1, 1), "locks": Cost(2.0, 1, 1), "tables": Cost(12.0, 1, 1)})
+    assert budget.every_nth == {"tables": 4}
+
+
+def test_a_cycle_that_is_begun_again_puts_nothing_off() -> None:
+    memory, part = Memory(), Asked("tables", ())
+    memory.every_nth = {"tables": 2}
+    found = []
+    for _ in range(6):
+        memory.begin_cycle(FACTS)  # by a session that turned out to be lost
+        found.append(due(memory, part, 0.0))
+    assert found == [True] * 6
+    assert [due(memory, part, 0.0) for _ in range(5)] == [False, True, False, True, False]
+
+
+def test_what_was_refused_is_not_told_of_another_server() -> None:
+    memory = Memory()
+    memory.begin_cycle(FACTS)
+    memory.asked(Asked("wal_receiver", ()), DatabaseError("permission denied", sqlstate="42501"), FACTS, 0.0)
+    memory.begin_cycle(FACTS)
+    assert [error.collector for error in memory.refusals] == ["wal_receiver"]
+    memory.begin_cycle(replace(FACTS, in_recovery=True))  # the part is not for it: nobody asks
+    assert memory.refusals == []
 
 
 def collecting(dsn: str, name: str = "db", server: Memory | None = None) -> Collecting:
