@@ -24,7 +24,7 @@ _GRACE_S = 2.0  # what the server gets to end a statement by itself before the c
 # A server on a platform that cannot do it (Windows) refuses any other value than 0.
 _CHECK_CLIENT = (
     "CASE WHEN pg_catalog.version() OPERATOR(pg_catalog.~) 'linux'"
-    " THEN pg_catalog.set_config('client_connection_check_interval', '1000', true) END"
+    " THEN pg_catalog.set_config('client_connection_check_interval', '1000', {local}) END"
 )
 
 # Whatever a role or a database sets for itself is not for PGDoctor. The level must be said as a transaction begins.
@@ -62,6 +62,7 @@ class Session:
         self._statement_timeout_s = limit_s  # of the latest transaction
         self._backend_pid = 0  # of the transaction under way: behind a pooler, the next one may have another
         self._prepared: dict[str, str] = {}  # a name for each statement that is planned
+        self._in_force = ""  # what has set the limits of the session itself
         self.largest_answer = 0  # characters of one row: libpq keeps a buffer as large as that
         self.is_direct = False  # no pooler is in between
         self.prepares = False  # it is to be used for long, so that planning once pays
@@ -102,25 +103,35 @@ class Session:
 
         Where no pooler is in between it is one message to the server, which begins the transaction and ends it by
         itself: one round trip, and no moment in which it stands open and idle. `again`: it will be asked for often,
-        so that planning it once pays in a session that `prepares`. `values`: SQL, for `$1::oid[] AS …` and so on.
+        so that planning it once pays in a session that `prepares`, and setting its limits, which are the session's.
+        `values`: SQL, for `$1::oid[] AS …` and so on.
         """
         if not self.is_direct:
             with self.transaction(timeout_s):
                 return self._rows(_filled(sql, values), width)
         self._statement_timeout_s, self._backend_pid = timeout_s, self.greeter_pid
-        limits = self._limits(timeout_s, transaction_read_only="on", plan_cache_mode="force_generic_plan")
         if self.prepares and again:
-            return self._rows(f"{limits}; {self._prepared_as(sql, limits)}{_arguments(values)}", width)
+            self._keep_within(timeout_s)
+            return self._rows(f"{self._prepared_as(sql)}{_arguments(values)}", width)
+        limits = self._limits(timeout_s, transaction_read_only="on", plan_cache_mode="force_generic_plan")
         return self._rows(f"{limits}; {_filled(sql, values)}", width)
 
-    def _prepared_as(self, sql: str, limits: str) -> str:
+    def _keep_within(self, timeout_s: float) -> None:
+        """From now on these are the limits of whatever brings none of its own."""
+        more = {"default_transaction_read_only": "on", "plan_cache_mode": "force_generic_plan"}
+        limits = self._limits(timeout_s, is_local=False, **more)
+        if limits != self._in_force:
+            self.query(limits)
+            self._in_force = limits
+
+    def _prepared_as(self, sql: str) -> str:
         """What executes it. A plan takes the server's memory: those of yesterday's questions are given up."""
         if sql not in self._prepared:
             if len(self._prepared) >= _MOST_PREPARED:
                 self.query("DEALLOCATE /* pgdoctor:session */ ALL")
                 self._prepared.clear()
             name = f"pgdoctor_{hashlib.sha256(sql.encode()).hexdigest()[:16]}"
-            self.query(f"{limits}; PREPARE {name} AS {sql}")
+            self.query(f"PREPARE {name} AS {sql}")
             self._prepared[sql] = name
         return f"EXECUTE {self._prepared[sql]}"
 
@@ -183,8 +194,11 @@ class Session:
         columns = [f"pg_catalog.set_config('{name}', '{value}', false)" for name, value in settings]
         self.query(f"SELECT /* pgdoctor:session */ {', '.join(columns)}")
 
-    def _limits(self, statement_timeout_s: float, **more: str) -> str:
-        """The statement that sets the limits of the transaction under way; its last column is the backend's pid."""
+    def _limits(self, statement_timeout_s: float, *, is_local: bool = True, **more: str) -> str:
+        """The statement that sets the limits of the transaction under way; its last column is the backend's pid.
+
+        With `is_local` false: of the session.
+        """
         timeout_ms = max(1, int(statement_timeout_s * 1000))
         limits = {
             "search_path": "pg_catalog",
@@ -200,9 +214,10 @@ class Session:
             limits["transaction_timeout"] = "0"
         if self._connection.get_parameter_status("server_encoding") == "SQL_ASCII":
             limits["client_encoding"] = "SQL_ASCII"
-        columns = [f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items()]
+        local = str(is_local).lower()
+        columns = [f"pg_catalog.set_config('{name}', '{value}', {local})" for name, value in limits.items()]
         if self._connection.server_version >= 140000:
-            columns.append(_CHECK_CLIENT)
+            columns.append(_CHECK_CLIENT.format(local=local))
         return f"SELECT /* pgdoctor:session */ {', '.join(columns)}, pg_catalog.pg_backend_pid()"
 
     def _abandon(self) -> None:

@@ -71,6 +71,28 @@ def test_a_session_is_read_only_bounded_and_named(server: Server, database: Data
         assert caught.value.sqlstate == "25006"
 
 
+def test_what_is_asked_again_and_again_keeps_to_limits_that_are_the_sessions(
+    server: Server, database: Database
+) -> None:
+    database.sql("CREATE SEQUENCE public.planted")
+    names = "statement_timeout", "lock_timeout", "transaction_read_only", "search_path", "plan_cache_mode"
+    asked = f"SELECT {', '.join(f'current_setting($${name}$$)' for name in names)}"
+    with connect(dsn(server.dsn(database.name))) as session:
+        session.prepares = True
+        for timeout_s, told in ((2.5, "2500ms"), (2.5, "2500ms"), (1.0, "1s")):
+            row = session.ask(asked, 5, timeout_s, again=True)
+            assert row == (told, "100ms", "on", "pg_catalog", "force_generic_plan")
+        for refused, sqlstate in (("nextval('public.planted')::text", "25006"), ("pg_sleep(5)::text", "57014")):
+            for _ in range(2):
+                with pytest.raises(DatabaseError) as caught:
+                    session.ask(f"SELECT {refused}", 1, 0.2, again=True)
+                assert caught.value.sqlstate == sqlstate
+        assert session.ask(asked, 5, 2.5)[0] == "2500ms", "what brings its own has its own"
+        assert session.ask(asked, 5, 0.2, again=True)[0] == "200ms"
+        with session.transaction(3):
+            assert session.query(asked)[0][0] == "3s"
+
+
 def test_limits_end_with_the_transaction(newest_server: Server) -> None:
     """Behind a pooler the next client gets this very session."""
     with connect(dsn(newest_server.dsn())) as session:
