@@ -7,8 +7,10 @@ from pgdoctor_lib.checks.registry import Said, check, warning
 from pgdoctor_lib.quoting import comment, requoted
 from pgdoctor_lib.units import counted
 
-_SIGNATURE = re.compile(r'(?:[\w$., ()\[\]]|"(?:[^"]|"")*")+')
-_SCHEMA = re.compile(r'((?:"(?:[^"]|"")*"|[^".])+)\.')
+# A name in quotes ends in one way only: where there are several, a text of quotes is matched for ever
+_QUOTED = r'"(?:[^"]|"")*"(?!")'
+_SIGNATURE = re.compile(rf"(?:[\w$., ()\[\]]|{_QUOTED})+")
+_SCHEMA = re.compile(rf'((?:{_QUOTED}|[^".])+)\.')
 
 
 @check(category="security", scope="database", reads=("functions",))

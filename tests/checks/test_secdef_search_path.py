@@ -1,6 +1,9 @@
 """secdef-search-path."""
 
+import time
 from collections.abc import Callable
+
+import pytest
 
 from pgdoctor_lib.finding import Severity
 from tests.checks.conftest import Doctor, judged, paste, planted
@@ -72,3 +75,12 @@ def test_more_than_are_named() -> None:
     assert "-- and 5 more functions" in found.remedy
     assert found.remedy.count("ALTER ROUTINE") == 20
     assert judged("secdef-search-path", planted(functions=[])) == []
+
+
+@pytest.mark.parametrize("name", ['"' * 3001, '"' * 61 + "!", '""' * 1500 + "!", "a" * 3000 + "!"])
+def test_what_no_server_writes_is_seen_at_once(name: str) -> None:
+    total = {"security_definer_without_search_path": [name]}
+    began = time.perf_counter()
+    [found] = judged("secdef-search-path", planted(functions={"rows": [], "total": total}))
+    assert time.perf_counter() - began < 1
+    assert found.remedy.startswith("-- no server writes a function so: ")
