@@ -71,10 +71,11 @@ class Host:
         return not self.hostaddr and self.host[:1] in ("", "/", "@")
 
     def __str__(self) -> str:
-        """The way libpq's messages write it: "db1:5432", "[::1]:5432", a socket's folder, "local socket"."""
+        """ "db1:5432", "[::1]:5432", "/var/run/postgresql:5433", "local socket:5432".
+
+        It tells servers apart: those of one machine have their sockets in one folder, and differ by the port.
+        """
         shown = self.host or self.hostaddr or "local socket"
-        if self.is_socket:
-            return shown
         return f"[{shown}]:{self.port}" if ":" in shown else f"{shown}:{self.port}"
 
 

@@ -72,6 +72,16 @@ def test_of_a_servers_databases_one_tells(told: Told) -> None:
     assert news(told, heard(LOST, BLOAT, name="other", brought=frozenset())) == []
 
 
+def test_servers_whose_sockets_lie_in_one_folder(told: Told) -> None:
+    def of(port: int, name: str, **more: Any) -> Heard:
+        target = Target(name, Dsn.parse(f"host=/var/run/postgresql port={port} dbname=app", {}))
+        return replace(Heard.failed(target, LOST, AT), brought=frozenset({"slots"}), **more)
+
+    assert news(told, of(5432, "one")) == [("open", "pgdoctor//var/run/postgresql:5432/slot-lost:gone")]
+    assert news(told, of(5433, "two", findings={})) == []
+    assert news(told, of(5433, "two")) == [("open", "pgdoctor//var/run/postgresql:5433/slot-lost:gone")]
+
+
 @pytest.mark.parametrize(
     "more", [{"brought": frozenset()}, {"unsure": frozenset({"table-bloat"})}, {"watched": {BLOAT.id}}]
 )

@@ -114,9 +114,10 @@ def test_without_a_password_there_is_nothing_to_hide(text: str) -> None:
         (Host("db1"), "db1:5432"),
         (Host("::1"), "[::1]:5432"),
         (Host("", "10.0.0.1"), "10.0.0.1:5432"),
-        (Host("/tmp"), "/tmp"),
-        (Host("@x"), "@x"),
-        (Host(""), "local socket"),
+        (Host("/tmp"), "/tmp:5432"),
+        (Host("/tmp", "", "5433"), "/tmp:5433"),
+        (Host("@x"), "@x:5432"),
+        (Host(""), "local socket:5432"),
     ],
 )
 def test_host_for_people(host: Host, shown: str) -> None:
