@@ -11,9 +11,9 @@ from pgdoctor_lib.agent import cycle
 from pgdoctor_lib.agent.diagnosis import NO_RULES, document
 from pgdoctor_lib.agent.readings import Kept
 from pgdoctor_lib.agent.rules import Rules
-from pgdoctor_lib.checks.diagnose import Diagnosis, diagnose
+from pgdoctor_lib.checks.diagnose import diagnose, not_yet
 from pgdoctor_lib.checks.document import Document
-from pgdoctor_lib.checks.registry import Check, checks
+from pgdoctor_lib.checks.registry import checks
 from pgdoctor_lib.checks.state import State
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors.memory import Memory
@@ -26,7 +26,6 @@ from pgdoctor_lib.report.figures import figures
 from pgdoctor_lib.report.result import Result
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import Snapshot
-from pgdoctor_lib.units import format_span
 
 APART_S = 2.0  # between the two looks
 _AT_ONCE = 4  # at one server
@@ -111,21 +110,8 @@ class Checkup:
         found = diagnose(now, before, state, limits, self.names, muted)
         drawn = figures(now, before, len(found.muted)) if self.with_figures else None
         of = _of(second.collected.db_version, second.collected.db_name)
-        not_examined = {**_not_yet(found), **found.not_examined}
+        not_examined = {**not_yet(found), **found.not_examined}
         return Result(second.name, of, found.findings, not_examined, muted=found.muted, figures=drawn)
-
-
-def _not_yet(found: Diagnosis) -> dict[str, str]:
-    """By check, what is there and not told, since it has to last for longer than two looks are apart."""
-    told = {*found.muted, *(each.check for each in found.findings)}
-    waiting = [key.partition(":") for key in found.state.watched if key not in told]
-    lasting = ((checks()[name], key) for name, _, key in waiting if name not in told)
-    return {one.id: _waits(one, key) for one, key in lasting if one.for_s or one.times > 2}
-
-
-def _waits(one: Check, key: str) -> str:
-    how_long = f"for {format_span(one.for_s)}" if one.for_s else f"in {one.times} snapshots in a row"
-    return f"{key or 'it'} is there now, and told once it was there {how_long}: the daemon sees that"
 
 
 def saved(
@@ -154,7 +140,8 @@ def saved(
     findings = sorted([*found.findings, *told], key=lambda each: -each.severity)
     drawn = figures(now, before, len(found.muted)) if with_figures else None
     of = _of(now.db_version, now.db_name)
-    return Result(now.name, of, tuple(findings), found.not_examined, muted=found.muted, figures=drawn)
+    not_examined = {**not_yet(found, is_alone=previous is None), **found.not_examined}
+    return Result(now.name, of, tuple(findings), not_examined, muted=found.muted, figures=drawn)
 
 
 def _remembered(now: Document, before: Document, *, is_alone: bool) -> tuple[State, list[Finding]]:

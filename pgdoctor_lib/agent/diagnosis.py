@@ -8,7 +8,7 @@ from functools import cache
 
 from pgdoctor_lib.agent.readings import Common, Readings, is_of_server, moment
 from pgdoctor_lib.agent.rules import Rules
-from pgdoctor_lib.checks.diagnose import Diagnosis, Limits, diagnose, sections_compared
+from pgdoctor_lib.checks.diagnose import Diagnosis, Limits, diagnose, not_yet, sections_compared
 from pgdoctor_lib.checks.document import Document, Part
 from pgdoctor_lib.checks.registry import checks
 from pgdoctor_lib.checks.state import State
@@ -143,6 +143,7 @@ def examined(snapshot: Snapshot, rules: Rules = NO_RULES) -> Snapshot:
     limits = rules.limits(snapshot.name, snapshot.tags)
     muted = rules.muted(snapshot.name, snapshot.tags, snapshot.collected_at)
     found = diagnose(document(snapshot), nothing, None, limits, muted=muted)
+    found = replace(found, not_examined={**not_yet(found, is_alone=True), **found.not_examined})
     return _with(snapshot, found, nothing, began, limits)
 
 

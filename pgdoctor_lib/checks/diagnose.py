@@ -8,6 +8,7 @@ from pgdoctor_lib.checks.document import LACKS, Document, NotExamined
 from pgdoctor_lib.checks.registry import Check, Sample, Unexamined, checks
 from pgdoctor_lib.checks.state import State, Watch, with_samples
 from pgdoctor_lib.finding import Finding
+from pgdoctor_lib.units import format_span
 
 MOST = 5  # findings of one check: the rest is counted
 
@@ -77,6 +78,20 @@ def diagnose(
         tuple(each.id for each in hidden),
         asked,
     )
+
+
+def not_yet(found: Diagnosis, *, is_alone: bool = False) -> dict[str, str]:
+    """By check, what is there and not told, since it has to last. `is_alone`: no earlier snapshot is known."""
+    told = {*found.muted, *(each.check for each in found.findings)}
+    waiting = [key.partition(":") for key in found.state.watched if key not in told]
+    lasting = ((checks()[name], key) for name, _, key in waiting if name not in told)
+    return {one.id: _waits(one, key, is_alone=is_alone) for one, key in lasting if one.for_s or one.times > 1}
+
+
+def _waits(one: Check, key: str, *, is_alone: bool) -> str:
+    how_long = f"for {format_span(one.for_s)}" if one.for_s else f"in {one.times} snapshots in a row"
+    how = "name the one before with --previous" if is_alone and one.times <= 2 else "the daemon sees that"
+    return f"{key or 'it'} is there now, and told once it was there {how_long}: {how}"
 
 
 def _is_due(one: Check, now: Document, state: State) -> bool:

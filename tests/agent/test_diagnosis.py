@@ -277,6 +277,27 @@ def test_what_was_examined_in_part_is_told_once_of_a_saved_snapshot() -> None:
     assert security(told.findings) == ["security-auth:password_encryption"]
 
 
+INVALID = {"indexrelid": 9, "schemaname": "s", "relname": "t", "indexrelname": "i", "relkind": "i", "indisvalid": False}
+
+
+def test_what_takes_several_snapshots_is_named_where_there_is_one_and_not_by_the_daemon() -> None:
+    rows = {"indexes": [INVALID], "progress": []}
+    alone = "s.i is there now, and told once it was there in 2 snapshots in a row: name the one before with --previous"
+    one, other = examined(taken(0, **rows)), examined(taken(60, **rows))
+    assert (one.findings, one.diagnosis["not_examined"]["index-invalid"]) == ((), alone)
+    assert saved(one.body()).not_examined["index-invalid"] == alone
+    told = saved(other.body(), one.body())
+    assert [each.id for each in told.findings] == ["index-invalid:s.i"]
+    assert "index-invalid" not in told.not_examined
+    diagnosing = Diagnosing(Common())
+    by_daemon = [diagnosing.examine(taken(at, **rows))[0] for at in (0, 60)]
+    assert not any("index-invalid" in each.diagnosis["not_examined"] for each in by_daemon)
+    assert [[each.id for each in saved(each.body()).findings] for each in by_daemon] == [[], ["index-invalid:s.i"]]
+    assert saved(by_daemon[0].body()).not_examined["index-invalid"] == alone
+    new = saved(other.body(), examined(taken(0, indexes=[], progress=[])).body())
+    assert new.not_examined["index-invalid"].endswith(": the daemon sees that")
+
+
 def test_a_snapshot_tells_the_same_when_it_is_read_again() -> None:
     made = examined(taken(0, slots=[LOST]))
     told = json.loads(made.body())

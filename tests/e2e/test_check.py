@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg2.errors import UniqueViolation
 
 from tests.fix_daemon import Cli
 from tests.postgres.server import Database, Server
@@ -162,3 +163,20 @@ def test_what_has_to_last_is_named_and_not_told(cli: Cli, make_server: Callable[
     [told] = json.loads(cli.run("check", server.dsn("postgres"), "--only", "pending-restart", "--json").stdout)
     assert told["findings"] == []
     assert told["not_examined"]["pending-restart"].startswith("it is there now, and told once")
+
+
+def test_what_takes_two_snapshots_is_named_in_one(cli: Cli, db: Database, tmp_path: Path) -> None:
+    db.sql("CREATE TABLE d AS SELECT 1 AS i UNION ALL SELECT 1")
+    with pytest.raises(UniqueViolation):
+        db.sql("CREATE UNIQUE INDEX CONCURRENTLY di ON d (i)")
+    files = [tmp_path / "before.json", tmp_path / "now.json"]
+    for file in files:
+        file.write_text(cli.run("snapshot", db.dsn).stdout)
+    why = "public.di is there now, and told once it was there in 2 snapshots in a row: "
+    why += "name the one before with --previous"
+    assert json.loads(files[0].read_text())["diagnosis"]["not_examined"]["index-invalid"] == why
+    alone = ("check", "--only", "index-invalid", "--from", str(files[1]))
+    [told] = json.loads(cli.run(*alone, "--json").stdout)
+    assert (told["findings"], told["not_examined"]) == ([], {"index-invalid": why})
+    [told] = json.loads(cli.run(*alone, "--previous", str(files[0]), "--json").stdout)
+    assert ([each["key"] for each in told["findings"]], told["not_examined"]) == (["public.di"], {})
