@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import argh
 
@@ -21,7 +21,10 @@ _BY_KEYWORD = argh.assembling.NameMappingPolicy.BY_NAME_IF_KWONLY
 
 
 class _Parser(argh.ArghParser):
-    """argparse's own complaints as PGDoctor's: one line, exit status 2."""
+    """argparse's own complaints as PGDoctor's: one line, exit status 2. An option has one name: see hidden.py."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**words, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(one_line(message), hint=f"see {self.prog} --help")

@@ -118,6 +118,16 @@ def test_a_wrong_one_is_one_line_as_before(cli: Cli, db: Database) -> None:
     assert "canary" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--stor={}"], ["serve", "--stor", "{}"], ["serve", "migrate", "--t={}"]], ids=" ".join
+)
+def test_an_option_has_one_name_by_which_it_is_hidden(cli: Cli, arguments: list[str]) -> None:
+    done = cli.run(*(each.format(f"postgresql://u:{IN_URL}@127.0.0.1:1/app") for each in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unrecognized arguments: --" in done.stderr
+    assert "canary" not in done.stderr
+
+
 def test_it_stays_one_process_with_its_streams(cli: Cli, db: Database) -> None:
     with (cli.cwd / "snapshot.json").open("wb") as output:
         process = subprocess.Popen(
