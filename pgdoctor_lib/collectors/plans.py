@@ -66,13 +66,19 @@ def read(session: Session, query_text: QueryText) -> Plans:
     variables = {"pgss_schema": session.facts.extensions[EXTENSION].schema}
     with session.transaction(READING_S):
         [superuser] = session.query("SELECT /* pgdoctor:plans */ current_setting('is_superuser')")
-        worst = session.query(query(f"{NAME}.worst").sql(session.facts.has, **variables))
+        worst = _asked(session, "worst", **variables)
     if superuser != ("off",):
         refused = "the role is a superuser: others' statements are not planned with its rights"
         return Plans(None, (CollectorError(NAME, refused, "connect as a role with pg_monitor and pg_read_all_data"),))
     rows = [_row(session, str(queryid), text or "", query_text) for queryid, text in worst]
     told = {"rows": rows, "total": {"count": len(rows)}, "more": 0}
     return Plans(Section(NAME, json.dumps(told, ensure_ascii=False, separators=(",", ":"))))
+
+
+def _asked(session: Session, file: str, **variables: str) -> list[Row]:
+    """The rows of `plans.<file>.sql`, asked for in words that keep it out of its own answer."""
+    sql = query(f"{NAME}.{file}").sql(session.facts.has, **variables)
+    return session.query(f"SELECT /* pgdoctor:{NAME} */ x.* FROM (\n{sql}) x")
 
 
 def _unable(facts: Facts) -> tuple[str, str] | None:
@@ -110,8 +116,7 @@ def _plan(session: Session, text: str) -> str:
         [guarded] = session.query(_GUARD)
         if guarded[-1] != "f":
             raise Refused("the session is a superuser's, or has temporary tables")
-        names = json.dumps(_names(statement))
-        rows = session.query(query(f"{NAME}.names").sql(session.facts.has, names=names))
+        rows = _asked(session, "names", names=json.dumps(_names(statement)))
         sql = statement.sql(_schemas(statement, rows))
         lines = session.query(f"EXPLAIN /* pgdoctor:plans */ (GENERIC_PLAN, COSTS, FORMAT JSON) {sql}")
     return "\n".join(line[0] or "" for line in lines)

@@ -1,6 +1,7 @@
 """Plans of the worst statements: what is planned, what is refused and why, and that nothing is executed."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +257,20 @@ def test_a_superuser_plans_nothing(newest_database: Database) -> None:
         found = plans.read(session, "masked")
     assert found.section is None
     assert "is a superuser" in found.errors[0].error
+
+
+@pytest.mark.pg(">= 16")
+def test_own_statements_are_marked_and_not_planned(granted: Database) -> None:
+    granted.server.forget_statements(granted.name)
+    read(granted)
+    planned = {row["queryid"] for row in read(granted)}
+    sent = granted.sql(
+        "SELECT queryid::text, query FROM pg_stat_statements JOIN pg_roles r ON r.oid = userid WHERE rolname = %s",
+        (granted.role,),
+    )
+    assert [text for _, text in sent if not re.match(r"(SELECT|EXPLAIN|BEGIN|COMMIT) /\* pgdoctor:", text)] == []
+    assert len(sent) > 5
+    assert planned.isdisjoint(queryid for queryid, _ in sent)
 
 
 @pytest.mark.pg("< 16")
