@@ -118,6 +118,7 @@ class Supervisor:
         for number, target in enumerate(new):
             self._start(target, number * min(_APART_S, max(_BEGUN_S, target.interval_s) / len(new)))
         self._watches = {name: self._watches[name] for name in wanted}
+        self._shared.forget_others(wanted.values())
 
     def _rediscovered(self) -> None:
         """There are other databases than before, or none can be looked for any more."""

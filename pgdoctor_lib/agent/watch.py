@@ -104,6 +104,11 @@ class Shared:
         for server in self.servers.values():
             server.places.count, server.recorder.lines = config.concurrency, config.recorder
 
+    def forget_others(self, targets: Iterable[Target]) -> None:
+        """The servers that none of these is at are watched no more."""
+        used = {target.dsn.hosts for target in targets}
+        self.servers = {hosts: server for hosts, server in self.servers.items() if hosts in used}
+
     def unreachable(self) -> tuple[Unreachable, ...]:
         """What fails, the longest first, for the snapshots of what does not."""
         return tuple(sorted(self.failing.values(), key=lambda each: each.since)[:_MOST_FAILING])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import gevent
 import pytest
@@ -9,6 +10,10 @@ from gevent.event import Event
 
 from pgdoctor_lib.agent import places
 from pgdoctor_lib.agent.places import PLACES, Places
+from pgdoctor_lib.agent.watch import Shared
+from pgdoctor_lib.clock import SYSTEM
+from pgdoctor_lib.config import Target
+from pgdoctor_lib.config.dsn import Dsn
 
 PLACES_A_LANE = 3  # of ten
 
@@ -148,3 +153,13 @@ def test_the_real_lengths() -> None:
     gevent.joinall(crowd.spawn(["well"], 0.0), timeout=60, raise_error=True)
     assert 0.2 < time.monotonic() - started < 60
     gevent.killall(hung)
+
+
+def test_a_server_that_nobody_is_at_any_more_is_forgotten() -> None:
+    nothing: Any = None
+    shared = Shared(SYSTEM, nothing, nothing, lambda: None, lambda _: None)
+    here, there = (Target(name, Dsn.parse(f"host={name}", {}), 60.0, 20) for name in ("here", "there"))
+    kept, gone = shared.server_of(here), shared.server_of(there)
+    shared.forget_others([here])
+    assert shared.server_of(here) is kept
+    assert shared.server_of(there) is not gone
