@@ -71,8 +71,8 @@ class Heard:
         return self.places[0 if is_of_server(check) else 1]
 
     def brings(self, check: str) -> bool:
-        """Whether the check looked at something fresh, or at a part of it."""
-        return check in checks() and checks()[check].reads[0] in self.brought
+        """Whether the check looked at something fresh, or at a part of it; what is none (`unreachable`) always does."""
+        return check not in checks() or checks()[check].reads[0] in self.brought
 
     def event(self, what: What, place: str, finding: Finding) -> Event:
         """As it is told."""
@@ -162,13 +162,14 @@ def unreachable(target: Target, why: str, since: float) -> Finding:
 
 def _what(channel: Channel, heard: Heard, finding: Finding, was: Entry | None) -> What | None:
     """What is to be told of a finding that is there."""
-    is_database = not is_of_server(finding.check)
+    is_fresh = heard.brings(finding.check)
+    is_word = is_fresh or not is_of_server(finding.check)
     if was is None:
-        is_told = (is_database or heard.brings(finding.check)) and channel.fits(heard.target.name, heard.target.tags)
-        return "open" if is_told else None
-    if finding.severity > was.finding.severity and (is_database or heard.brings(finding.check)):
+        return "open" if is_word and channel.fits(heard.target.name, heard.target.tags) else None
+    if is_word and finding.severity > was.finding.severity:
         return "worsened"
-    return "still_open" if channel.repeat_s and heard.at - was.told_at >= channel.repeat_s else None
+    is_due = channel.repeat_s and heard.at - was.told_at >= channel.repeat_s
+    return "still_open" if is_fresh and is_due else None
 
 
 def _is_gone(channel: Channel, heard: Heard, finding: Finding) -> bool:

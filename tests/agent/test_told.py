@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pgdoctor_lib.agent import told as module
-from pgdoctor_lib.agent.told import SILENT_S, Heard, Told
+from pgdoctor_lib.agent.told import SILENT_S, Heard, Told, unreachable
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.notify import Channel
@@ -128,6 +128,25 @@ def test_told_again_after_a_while(told: Told) -> None:
     assert [what for what, _ in news(told, heard(BLOAT, at=AT + 3600), channel)] == ["still_open"]
     assert news(told, heard(BLOAT, at=AT + 7199), channel) == []
     assert [what for what, _ in news(told, heard(at=AT + 7200), channel)] == ["resolved"]
+
+
+def test_told_again_by_a_snapshot_that_looked_again(told: Told) -> None:
+    channel = replace(CHANNEL, repeat_s=60)
+    news(told, heard(LOST, BLOAT), channel)
+    assert news(told, heard(LOST, BLOAT, at=AT + 90, brought=frozenset()), channel) == []
+    assert [key for _, key in news(told, heard(LOST, BLOAT, at=AT + 120, brought=frozenset({"slots"})), channel)] == [
+        "pgdoctor/db1:5432,db2:5432/slot-lost:gone"
+    ]
+    assert [what for what, _ in news(told, heard(LOST, BLOAT, at=AT + 150), channel)] == ["still_open"]
+
+
+def test_a_database_that_is_out_of_reach_is_told_again(told: Told) -> None:
+    channel, target = replace(CHANNEL, repeat_s=60), heard().target
+
+    def failed(at: float) -> list[tuple[str, str]]:
+        return news(told, Heard.failed(target, unreachable(target, "no answer", AT), at), channel)
+
+    assert [[what for what, _ in failed(AT + s)] for s in (0, 59, 60)] == [["open"], [], ["still_open"]]
 
 
 def test_whose_findings(told: Told) -> None:
