@@ -148,7 +148,7 @@ class Session:
         except BaseException:
             self._backend_pid = 0
             if not self._connection.closed:
-                with contextlib.suppress(DatabaseError):
+                with contextlib.suppress(DatabaseError, DeadlineExceeded):
                     self.query("ROLLBACK /* pgdoctor:session */ WORK")
             raise
         self._backend_pid = 0  # before the COMMIT: while we wait for its answer, the backend may serve another

@@ -74,6 +74,21 @@ def stuffed(dsn: Dsn) -> str:
     return "not cut"
 
 
+def unanswered(dsn: Dsn) -> str:
+    """A statement fails, and the backend has stopped before the transaction is rolled back."""
+    with connect(dsn) as session:
+        pid = session.greeter_pid
+        try:
+            with session.transaction(0.5):
+                try:
+                    session.query("SELECT 1 / 0")
+                finally:
+                    os.kill(pid, signal.SIGSTOP)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    return "not failed"
+
+
 def killed(dsn: Dsn) -> str:
     """The greenlet that waits for a statement is killed."""
     waiting = gevent.spawn(cut_late, dsn)
@@ -104,7 +119,7 @@ def main(which: str, text: str) -> None:
     try:
         dsn = Dsn.parse(text, os.environ)
         os.chdir("/")
-        ways = (through, shared, given_up, cut, killed, flooded, stuffed)
+        ways = (through, shared, given_up, cut, killed, flooded, stuffed, unanswered)
         result = {way.__name__: way for way in ways}[which](dsn)
     except PGDoctorError as error:
         result = f"{type(error).__name__}: {error}"

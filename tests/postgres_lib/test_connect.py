@@ -120,6 +120,10 @@ def test_a_wait_that_is_cut_short_is_cut_short_on_the_server(newest_server: Serv
     wait_for(lambda: not newest_server.backends("pgdoctor"), "the statement goes on")
 
 
+def test_the_error_of_a_statement_is_told_though_its_rollback_is_not_answered(newest_server: Server) -> None:
+    assert patched("unanswered", newest_server.dsn())["result"] == "DatabaseError: division by zero"
+
+
 def test_a_silent_host_is_passed_over_in_time(newest_server: Server, silent: int) -> None:
     outcome = patched(
         "through", f"host=127.0.0.1,127.0.0.1 port={silent},{newest_server.port} user=postgres dbname=postgres"
