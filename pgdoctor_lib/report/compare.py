@@ -237,10 +237,12 @@ def _tables(first: Document, second: Document) -> Iterator[Grown]:
 
 
 def _findings(first: Document, second: Document) -> dict[str, Sequence[Finding]]:
-    """What a check could not tell any more is not resolved."""
-    old, new = ({each.id: each for each in map(Finding.of_json, one.findings)} for one in (first, second))
-    unknown = second.diagnosis.get("not_examined") or {}
-    watched = second.diagnosis.get("watched") or {}
+    """What a check could not tell any more is not resolved. `UsageError` where what one tells makes no sense."""
+    try:
+        old, new = ({each.id: each for each in map(Finding.of_json, one.findings)} for one in (first, second))
+        unknown, watched = (set(second.diagnosis.get(key) or ()) for key in ("not_examined", "watched"))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UsageError("not a snapshot: its findings make no sense", hint='"pgdoctor snapshot" prints one') from None
     both = [(old[key], new[key]) for key in new if key in old]
     return {
         "opened": [each for key, each in new.items() if key not in old],
