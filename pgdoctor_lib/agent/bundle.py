@@ -94,6 +94,8 @@ def _told(tell: Callable[[], str]) -> bytes:
         text = f"could not be told: {error}"
     except OSError as error:
         text = f"could not be told: {error.strerror or error}"
+    except Exception as error:  # noqa: BLE001 (a border: a bug costs this member, not the bundle that tells of it)
+        text = f"could not be told: {type(error).__name__}: {error}"
     return clean(text).encode("utf-8", "replace")
 
 

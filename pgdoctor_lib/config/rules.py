@@ -120,9 +120,11 @@ def _number(name: str, text: str) -> float:
 
 def _moment(text: str) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+        moment = datetime.fromisoformat(text).timestamp()
+        datetime.fromtimestamp(moment).astimezone()  # as it is shown: within the years 1 to 9999 here, too
+    except (ValueError, OverflowError):
         raise ValueError("until must be a date, such as 2027-01-31 or 2027-01-31T18:00") from None
+    return moment
 
 
 def _pairs(tags: Iterable[str] | Mapping[str, str]) -> list[str]:

@@ -71,6 +71,8 @@ def test_the_last_threshold_that_fits_counts(loaded: Callable[[str], Rules]) -> 
         ("mute: [{reason: x}]", ":5: mute: says nothing of what is muted: name a check, key, database or tag"),
         ("mute: [{check: slot-lost, untill: x}]", ":5: mute: untill: unknown key; known are check, key, database"),
         ("mute: [{check: slot-lost, until: soon}]", ":5: mute: until must be a date, such as 2027-01-31"),
+        ("mute: [{check: slot-lost, until: '9999-12-31T23:59:59-05:00'}]", ":5: mute: until must be a date, such as"),
+        ("mute: [{check: slot-lost, until: '0001-01-01T00:00:00+05:00'}]", ":5: mute: until must be a date, such as"),
         ("mute: slot-lost", ":5: mute: must be a list of mappings with check, key"),
         ("thresholds: [{warning_s: 1h}]", ":5: thresholds: check is missing"),
         ("thresholds: [{check: slot-lost}]", ":5: thresholds: slot-lost: no threshold is given"),

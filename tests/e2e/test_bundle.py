@@ -7,6 +7,10 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from pgdoctor_lib.agent import bundle
+from pgdoctor_lib.agent.background import Files
+from pgdoctor_lib.clock import Clock
+from pgdoctor_lib.errors import ConfigError
 from tests.faults.echoes import forms, needles
 from tests.fix_daemon import Cli
 from tests.fix_endpoint import Endpoint
@@ -134,3 +138,14 @@ def test_a_broken_configuration_and_a_database_that_is_down(cli: Cli) -> None:
     (cli.cwd / "pgdoctor.yaml").write_text("intervall: 5\n")
     assert cli.run("bundle", "-o", "c.tar.gz").returncode == 0
     assert b"did you mean interval?" in contents(cli.cwd / "c.tar.gz")["config-test.txt"]
+
+
+def test_what_fails_as_nobody_thought_costs_its_own_member_alone(tmp_path: Path) -> None:
+    def broken() -> float:
+        raise ZeroDivisionError("a bug")
+
+    files, environ = Files(str(tmp_path / "pid"), str(tmp_path / "log")), {"HOME": str(tmp_path)}
+    asked = bundle.Asked(ConfigError("no configuration"), None, None, files, environ)
+    found = dict(bundle.members(asked, Clock(wall=broken)))
+    assert list(found) == [*FIXED, "databases.txt"]
+    assert found["spool.txt"] == b"could not be told: ZeroDivisionError: a bug\n"
