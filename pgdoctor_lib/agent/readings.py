@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pgdoctor_lib.checks.document import Document, Part
+from pgdoctor_lib.checks.document import Document, Part, epoch
 from pgdoctor_lib.checks.registry import checks
 from pgdoctor_lib.checks.state import State
 from pgdoctor_lib.collectors.registry import every_s
 from pgdoctor_lib.finding import Finding
-from pgdoctor_lib.snapshot import Snapshot
+from pgdoctor_lib.snapshot import Snapshot, iso_time
 
 WINDOW_S = 3600.0  # what is compared with is no older, if the interval allows
 _APART_S = WINDOW_S / 2
@@ -111,8 +111,8 @@ def is_of_server(check: str) -> bool:
 
 
 def moment(snapshot: Snapshot) -> float:
-    """As the snapshot tells it: to the millisecond."""
-    return round(snapshot.collected_at, 3)
+    """As whoever reads the snapshot takes it: to the millisecond."""
+    return epoch(iso_time(snapshot.collected_at)) or 0.0
 
 
 def _before(kept: Iterable[Kept], at: float) -> Kept | None:

@@ -39,6 +39,12 @@ def taken(at: float, *, name: str = "app", failed: str = "", **sections: Any) ->
     return Snapshot(new_id(START + at), START + at, 1.0, agent, name, (), 60.0, collected)
 
 
+@pytest.mark.parametrize("at", [0.1234, 0.1236, 0.9999, 0.001])
+def test_what_a_snapshot_brings_was_taken_as_it_was(at: float) -> None:
+    made = taken(at, slots=[])
+    assert document(made).taken_at("slots") == Document.parse(made.body()).collected_at
+
+
 def test_a_finding_opens_stays_and_is_resolved() -> None:
     diagnosing = Diagnosing(Common())
     _, news = diagnosing.examine(taken(0, slots=[]))
