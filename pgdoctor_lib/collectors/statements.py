@@ -26,6 +26,7 @@ DEAR_MS = 100.0  # of one database's share: then texts are asked for once in `DE
 DEAR_S = 300.0
 APART_S = 600.0  # after a reading for several failed, each of them reads for itself
 _UNTRANSLATABLE = ("22021", "22P05")
+_UNDEFINED_FUNCTION = "42883"  # a conversion is one, too
 _UNTRANSLATABLE_S = 3600.0
 
 
@@ -193,7 +194,16 @@ class Statements:
         try:
             return top_queries.read(session, own, self._limit, self._query_text, told, timeout_s), texts
         except DatabaseError as error:
-            if told is None or error.sqlstate not in _UNTRANSLATABLE:
+            if told is None or not _is_untranslatable(error, session.facts):
                 raise
         self._textless_until = now + _UNTRANSLATABLE_S
         return top_queries.read(session, own, self._limit, self._query_text, None, timeout_s), False
+
+
+def _is_untranslatable(error: DatabaseError, facts: Facts) -> bool:
+    """Whether some text cannot be written in this encoding, or no text of another one can.
+
+    Of the latter, the message names both encodings, in quotes that are each language's own.
+    """
+    lacks_conversion = error.sqlstate == _UNDEFINED_FUNCTION and facts.server_encoding in error.message
+    return lacks_conversion or error.sqlstate in _UNTRANSLATABLE

@@ -139,6 +139,40 @@ def test_texts_that_this_encoding_lacks(newest_database: Database, collect: Coll
     assert {row["normalized_query"] for row in found.top_queries} == {None}
 
 
+def test_an_encoding_that_none_converts_to_this_one(newest_database: Database, collect: Collect) -> None:
+    server = newest_database.server
+    here, there = (f"{word}_{newest_database.name}" for word in ("latin", "japanese"))
+    server.create_database(here, "LATIN1")
+    server.create_database(there, "EUC_JP")
+    try:
+        server.sql("CREATE EXTENSION pg_stat_statements; SELECT 1 AS counted_here", dbname=here)
+        server.sql("SELECT 1 AS plain_enough", dbname=there)
+        found = collect(server.dsn(here))
+        why, remedy = found.errors["top_queries"]
+        server.sql(remedy.partition(": ")[2], dbname=here)
+        cured = collect(server.dsn(here))
+    finally:
+        server.drop_database(here)
+        server.drop_database(there)
+    assert "cannot be written in LATIN1" in why
+    assert found.top_queries
+    assert {row["normalized_query"] for row in found.top_queries} == {None}
+    assert cured.query("counted_here")
+    assert cured.errors == {}
+
+
+def test_a_function_that_is_missing_is_told_as_such(fresh_server: Server, collect: Collect) -> None:
+    made = fresh_server.new_database()
+    made.sql("ALTER EXTENSION pg_stat_statements DROP VIEW pg_stat_statements; DROP VIEW pg_stat_statements")
+    made.sql(
+        "ALTER EXTENSION pg_stat_statements DROP FUNCTION pg_stat_statements(bool);"
+        "DROP FUNCTION pg_stat_statements(bool)"
+    )
+    found = collect(made.dsn)
+    assert "pg_stat_statements(boolean) does not exist" in found.errors["top_queries"][0]
+    assert found.top_queries is None
+
+
 def test_a_search_that_found_nothing_is_not_repeated_each_cycle(
     fresh_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
