@@ -7,6 +7,7 @@ between spaces. What could be read in two ways (constants, quotes, characters be
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 MOST_CHARS = 10_000
 _NAME_BYTES = 63
@@ -73,6 +74,11 @@ class Statement:
     def tables(self) -> list[int]:
         """Where the name of a table stands that is not qualified."""
         return [place for place in self.privileges if self.at(place + 1).mark != "."]
+
+    @cached_property
+    def words(self) -> set[str]:
+        """All unquoted names, which may be keywords."""
+        return {token.word for token in self.tokens}
 
     def at(self, place: int) -> Token:
         """The token there, or nothing."""
@@ -204,7 +210,7 @@ def _is_function(statement: Statement, place: int) -> bool:
 
 
 def _privilege(statement: Statement, place: int) -> str:
-    before, words = statement.at(place - 1).word, {token.word for token in statement.tokens}
+    before, words = statement.at(place - 1).word, statement.words
     if before == "into":
         if "merge" in words or "conflict" in words:
             return "INSERT, UPDATE, DELETE"
@@ -215,17 +221,14 @@ def _privilege(statement: Statement, place: int) -> str:
 
 
 def _common_names(statement: Statement) -> set[str]:
-    """The names that WITH gives."""
-    found = set()
-    for place, token in enumerate(statement.tokens):
-        if token.is_name and (
-            statement.at(place - 1).word in ("with", "recursive") or statement.at(place - 1).mark == ","
-        ):
-            after = place + 1
-            if statement.at(after).mark == "(":
-                while statement.at(after).kind and statement.at(after).mark != ")":
-                    after += 1
-                after += 1
+    """The names that WITH gives. Backwards, so that the end of a list of columns is known as its name comes."""
+    found, closing = set(), len(statement.tokens)
+    for place in reversed(range(len(statement.tokens))):
+        token, before = statement.at(place), statement.at(place - 1)
+        if token.mark == ")":
+            closing = place
+        elif token.is_name and (before.word in ("with", "recursive") or before.mark == ","):
+            after = closing + 1 if statement.at(place + 1).mark == "(" else place + 1
             if statement.at(after).word == "as":
                 found.add(token.text)
     return found

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -309,6 +310,23 @@ def test_before_16(database: Database) -> None:
 def test_texts_that_are_refused(text: str) -> None:
     with pytest.raises(Refused):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select from a" + ",a" * 4990,
+        "select " + ",a(" * 3300,
+        "select " + "f(a," * 1990 + "a" + ")" * 1990,
+        "select " + "a " * 4990,
+        "select " + "(" * 4990 + ")" * 4990,
+    ],
+)
+def test_a_long_text_is_quickly_read(text: str) -> None:
+    """Nothing else of PGDoctor's runs meanwhile, and anybody who may ask the server for something can write it."""
+    before = time.process_time()
+    parse(text)
+    assert time.process_time() - before < 0.5
 
 
 def test_tables_are_found() -> None:
