@@ -8,7 +8,7 @@
 --
 -- | `queryid` | which statement, as text: 64 bits are more than a JSON number holds everywhere; `fingerprint` in `top_queries` |
 -- | `userid`, `rolname`, `toplevel` | who ran it, and (1.9+) whether it was sent by a client: `false` within a function, whose own time counts the same time once more |
--- | `query` | its text, masked as in `top_queries`, its first 5,000 characters, in the first row of a `queryid`; `null` where it came in a snapshot within the last hour, where one snapshot has 60,000 characters already (the others follow), and where it cannot be written in this database's encoding |
+-- | `query` | its text, masked as in `top_queries`, its first 5,000 characters, in the first row of a `queryid`; `null` where it came in a snapshot within the last hour, where one snapshot has 60,000 characters already (the others follow), and where texts could not be read: one that cannot be written in this database's encoding, of any database of the server, costs all of them for an hour, for PostgreSQL refuses the whole reading |
 -- | `calls`, `rows` | how often it ran, and the rows that came or were changed |
 -- | `plans`, `total_plan_time_ms` | 1.8+: how often it was planned, and the time; 0 with `pg_stat_statements.track_planning` off |
 -- | `total_exec_time_ms`, `min_exec_time_ms`, `max_exec_time_ms`, `mean_exec_time_ms`, `stddev_exec_time_ms` | time spent executing it |

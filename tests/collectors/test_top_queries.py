@@ -139,6 +139,24 @@ def test_texts_that_this_encoding_lacks(newest_database: Database, collect: Coll
     assert {row["normalized_query"] for row in found.top_queries} == {None}
 
 
+def test_bytes_that_are_no_text_cost_all_texts(newest_database: Database, collect: Collect) -> None:
+    server = newest_database.server
+    name = f"ascii_{newest_database.name}"
+    server.create_database(name, "SQL_ASCII")
+    try:
+        session = server.connect(name)
+        session.set_client_encoding("SQL_ASCII")
+        session.cursor().execute(b'SELECT 1 AS "\xe9"')
+        found = collect(newest_database.dsn)
+    finally:
+        server.forget_statements(name)
+        server.drop_database(name)
+    assert "cannot be written in UTF8" in found.errors["top_queries"][0]
+    assert found.top_queries
+    assert {row["normalized_query"] for row in found.top_queries} == {None}
+    assert {row["query"] for row in found.sections["queries"]["rows"]} == {None}
+
+
 def test_an_encoding_that_none_converts_to_this_one(newest_database: Database, collect: Collect) -> None:
     server = newest_database.server
     here, there = (f"{word}_{newest_database.name}" for word in ("latin", "japanese"))
