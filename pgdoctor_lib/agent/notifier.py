@@ -1,8 +1,8 @@
 """Who is told of findings: a greenlet a channel (`notify`), which waits for nobody and holds up nobody.
 
-What is news to a channel is gathered for a moment, so that one notice tells it; then it is on disk, in notify/ within
-the spool's folder, before it is sent, one notice at a time, again and again until it is taken. What the channel
-knows (told.py) is kept with it. So a crash may tell something twice, and forgets nothing.
+What is news to a channel is gathered for a moment, so that one notice tells it, of each finding the last word; then
+it is on disk, in notify/ within the spool's folder, before it is sent, one notice at a time, again and again until it
+is taken. What the channel knows (told.py) is kept with it. So a crash may tell something twice, and forgets nothing.
 """
 
 import math
@@ -19,7 +19,7 @@ from gevent.event import Event as Wake
 
 from pgdoctor_lib import __version__
 from pgdoctor_lib.agent.threads import Threads
-from pgdoctor_lib.agent.told import Heard, Told
+from pgdoctor_lib.agent.told import Heard, Told, last_words
 from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.notify import Channel
@@ -163,8 +163,9 @@ class _Teller:
     def write(self) -> None:
         """Bring to disk what was gathered, then that it is told. What is ended in between is told again."""
         events, self._gathered, self._gathered_until = self._gathered, [], math.inf
-        for notice in notices(self.channel.form, events, _agent(), self._desk.clock.wall()):
-            self.box.put(notice)
+        for words in last_words(events):
+            for notice in notices(self.channel.form, words, _agent(), self._desk.clock.wall()):
+                self.box.put(notice)
         told = self._told.as_bytes()
         try:
             self.box.keep()

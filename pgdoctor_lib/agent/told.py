@@ -6,8 +6,8 @@ where a section was not due, or a check could not tell, what was last said stand
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pgdoctor_lib.agent.readings import is_of_server
@@ -154,6 +154,19 @@ class Told:
             self._places.pop(place, None)
 
 
+def last_words(events: Iterable[Event]) -> list[list[Event]]:
+    """What is told of what was gathered, in a notice, and in one after it: in each, one thing of a finding.
+
+    That is how it stands by now against what the channel knew before: nothing, where it came and went, or went and
+    came. But what happened once (an incident) is past when it is found: it is told, and after that, that it is over.
+    """
+    gathered: dict[str, list[Event]] = {}
+    for event in events:
+        gathered.setdefault(event.dedup_key, []).append(event)
+    words = list(map(_last_words, gathered.values()))
+    return [[of[turn] for of in words if len(of) > turn] for turn in range(2)]
+
+
 def unreachable(target: Target, why: str, since: float) -> Finding:
     """What is told of a database that cannot be collected, since then (epoch seconds)."""
     summary = f"nothing can be collected: {why.removeprefix('collection failed: ')}"
@@ -170,6 +183,28 @@ def _what(channel: Channel, heard: Heard, finding: Finding, was: Entry | None) -
         return "worsened"
     is_due = channel.repeat_s and heard.at - was.told_at >= channel.repeat_s
     return "still_open" if is_fresh and is_due else None
+
+
+def _last_words(of: Sequence[Event]) -> list[Event]:
+    """Of one finding, what is left to be told, in turn."""
+    first, last = of[0], of[-1]
+    was_there, is_there = first.what != "open", last.what != "resolved"
+    if was_there and is_there:
+        return _change(first, last)
+    if is_there:
+        return [replace(last, what="open")]
+    if was_there:
+        return [last]
+    check = last.finding.check
+    return [replace(of[-2], what="open"), last] if check in checks() and checks()[check].is_event else []
+
+
+def _change(first: Event, last: Event) -> list[Event]:
+    """Of one that was there before the first event, and is after the last."""
+    known, now = first.finding.severity, last.finding.severity
+    if now > known or (now == known and first.what == "worsened"):
+        return [replace(last, what="worsened")]
+    return [] if first.what == "resolved" else [replace(last, what="still_open")]
 
 
 def _is_gone(channel: Channel, heard: Heard, finding: Finding) -> bool:

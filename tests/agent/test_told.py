@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pgdoctor_lib.agent import told as module
-from pgdoctor_lib.agent.told import SILENT_S, Heard, Told, unreachable
+from pgdoctor_lib.agent.told import SILENT_S, Heard, Told, last_words, unreachable
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.notify import Channel
@@ -169,3 +169,54 @@ def test_a_database_that_nothing_is_heard_of_is_forgotten(told: Told) -> None:
     assert news(told, heard(LOST, name="other", at=AT + SILENT_S + 1)) == []
     assert b"slot-lost" in told.as_bytes()
     assert b"table-bloat" not in told.as_bytes()
+
+
+def gathered(check: str, *events: str) -> list[list[str]]:
+    """What is told of "open warning" and so on."""
+    made = [each.split() for each in events]
+    severity = {each.word: each for each in Severity}
+    words = last_words(
+        heard().event(what, "db", Finding(check, "k", severity[word], what))  # type: ignore[arg-type]
+        for what, word in made
+    )
+    return [[f"{each.what} {each.finding.severity.word}" for each in of] for of in words]
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        (["open warning"], "open warning"),
+        (["open warning", "worsened critical"], "open critical"),
+        (["open warning", "still_open info"], "open info"),
+        (["open warning", "resolved warning", "open critical"], "open critical"),
+        (["open warning", "resolved warning"], None),
+        (["open warning", "worsened critical", "resolved critical"], None),
+        (["worsened critical"], "worsened critical"),
+        (["worsened critical", "still_open critical"], "worsened critical"),
+        (["worsened critical", "still_open warning"], "still_open warning"),
+        (["still_open warning", "worsened critical"], "worsened critical"),
+        (["still_open warning", "still_open warning"], "still_open warning"),
+        (["still_open warning", "resolved warning", "open warning"], "still_open warning"),
+        (["worsened critical", "resolved critical"], "resolved critical"),
+        (["resolved warning"], "resolved warning"),
+        (["resolved warning", "open warning"], None),
+        (["resolved critical", "open warning"], None),
+        (["resolved warning", "open critical"], "worsened critical"),
+        (["resolved warning", "open warning", "resolved warning"], "resolved warning"),
+    ],
+)
+def test_of_what_was_gathered_the_last_word(events: list[str], told: str | None) -> None:
+    assert gathered("blocking-chain", *events) == [[told] if told else [], []]
+
+
+def test_what_happened_once_is_told_and_then_that_it_is_over() -> None:
+    assert gathered("incident", "open warning", "worsened critical", "resolved critical") == [
+        ["open critical"],
+        ["resolved critical"],
+    ]
+    assert gathered("incident", "resolved warning") == [["resolved warning"], []]
+
+
+def test_others_are_told_beside_it() -> None:
+    lost, bloat = (heard().event("open", "db", each) for each in (LOST, BLOAT))
+    assert last_words([lost, bloat, replace(lost, what="resolved")]) == [[bloat], []]
