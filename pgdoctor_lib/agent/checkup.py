@@ -1,7 +1,8 @@
 """`check`: two looks at each database, a moment apart, and what the checks find in them; or at saved snapshots."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import gevent
@@ -131,9 +132,10 @@ def saved(
         raise UsageError("the previous snapshot is the later one", hint="exchange them")
     if not now.parts:
         return Result(now.name, error="the snapshot has no section: there is nothing to examine")
-    state, said = _remembered(now, before, is_alone=previous is None)
-    limits = {**_limits_of(now), **rules.limits(now.name, now.tags)}
-    ids, by_rules = set(now.diagnosis.get("muted") or ()), rules.muted(now.name, now.tags, now.collected_at)
+    with _making_sense():
+        state, said = _remembered(now, before, is_alone=previous is None)
+        limits = {**_limits_of(now), **rules.limits(now.name, now.tags)}
+        ids, by_rules = set(now.diagnosis.get("muted") or ()), rules.muted(now.name, now.tags, now.collected_at)
     found = diagnose(now, before, state, limits, names, lambda finding: finding.id in ids or by_rules(finding))
     here = {each.id for each in found.findings}
     told = [one for one in said if one.check in found.not_examined and one.id not in here]
@@ -146,9 +148,15 @@ def saved(
 
 def _remembered(now: Document, before: Document, *, is_alone: bool) -> tuple[State, list[Finding]]:
     """What is known from before, and of one snapshot alone what the daemon found in it."""
+    return (State.before(now), list(map(Finding.of_json, now.findings))) if is_alone else (State.after(before), [])
+
+
+@contextmanager
+def _making_sense() -> Iterator[None]:
+    """Of what a file says of its diagnosis: anything may stand there."""
     try:
-        return (State.before(now), list(map(Finding.of_json, now.findings))) if is_alone else (State.after(before), [])
-    except (KeyError, TypeError, ValueError, AttributeError):
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise UsageError("not a snapshot: its findings make no sense", hint='"pgdoctor snapshot" prints one') from None
 
 
@@ -169,5 +177,5 @@ def _of(db_version: str, db_name: str) -> str:
 def _parsed(body: bytes) -> Document:
     try:
         return Document.parse(body)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OverflowError) as error:
         raise UsageError(f"not a snapshot: {error}", hint='"pgdoctor snapshot" prints one') from None

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from psycopg2.errors import UniqueViolation
 
+from pgdoctor_lib.agent.checkup import saved
+from pgdoctor_lib.errors import UsageError
 from tests.fix_daemon import Cli
 from tests.postgres.server import Database, Server
 
@@ -117,6 +119,33 @@ def test_a_file_that_is_no_snapshot(cli: Cli, tmp_path: Path) -> None:
     done = cli.run("check", "--from", str(tmp_path / "list.json"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("pgdoctor: not a snapshot: ")
+
+
+@pytest.mark.parametrize(
+    "diagnosis",
+    [
+        {"thresholds": [1]},
+        {"thresholds": {"long-query": 5}},
+        {"thresholds": {"long-query": {"warning_s": "x"}}},
+        {"thresholds": {"long-query": {"warning_s": 10**400}}},
+        {"muted": 7},
+        {"muted": [{}]},
+        [1],
+        7,
+    ],
+)
+def test_a_snapshot_whose_diagnosis_makes_no_sense(diagnosis: Any) -> None:
+    if isinstance(diagnosis, dict):
+        diagnosis |= {"watched": {}, "trends": {}, "not_examined": {}}
+    body = json.dumps({"sections": {"database": {"server_version_num": 180000}}, "diagnosis": diagnosis}).encode()
+    for previous in (None, b'{"sections": {}}'):
+        with pytest.raises(UsageError, match="^not a snapshot: "):
+            saved(body, previous)
+
+
+def test_a_snapshot_whose_numbers_are_beyond_all_measure() -> None:
+    with pytest.raises(UsageError, match="^not a snapshot: "):
+        saved(json.dumps({"sections": {}, "database": {"interval_s": 10**400}}).encode())
 
 
 def test_explain(cli: Cli) -> None:
