@@ -62,10 +62,14 @@ def rows(
 
 
 def grown(row: Row, was: Row, counters: Sequence[str]) -> dict[str, float] | None:
-    """What each counter grew by (0 where it is null); None where one fell, or they were reset in between."""
-    if row.get("stats_reset") != was.get("stats_reset") and was.get("stats_reset"):
+    """What each counter grew by (0 where it is null); None where one fell, or they were reset in between.
+
+    Zeros lose nothing by a reset: before 15 a database has them, and no time of a reset, until something is counted.
+    """
+    old = {counter: float(was.get(counter) or 0) for counter in counters}
+    if row.get("stats_reset") != was.get("stats_reset") and any(old.values()):
         return None
-    by = {counter: float(row.get(counter) or 0) - float(was.get(counter) or 0) for counter in counters}
+    by = {counter: float(row.get(counter) or 0) - old[counter] for counter in counters}
     return None if any(value < 0 for value in by.values()) else by
 
 
