@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.quoting import comment, identifier, quote_literal
 
+LOCKS = "locks the table for a moment (ACCESS EXCLUSIVE): set lock_timeout first"
+"""What most forms of ALTER TABLE do, in a caution."""
 _STANDBY = "-- this is a standby: on its primary, from where it comes here by itself\n"
 _WRITES = re.compile(
     r"(?:-- (?:.*: )?)?(?:ALTER (?!SYSTEM\b|ROLE …)|CREATE |DROP |REINDEX |VACUUM|ANALYZE |GRANT |REVOKE |COMMENT )"

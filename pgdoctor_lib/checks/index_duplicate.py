@@ -1,5 +1,6 @@
 """Indexes for which there is another one that does all that they do."""
 
+from pgdoctor_lib.checks.altering import LOCKS
 from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.checks.registry import Said, check, info, warning
 from pgdoctor_lib.quoting import identifier
@@ -47,8 +48,7 @@ def _remedy(row: Row, other: str) -> dict[str, str]:
     if row.get("backs_constraint"):
         return {
             "remedy": f"{before}ALTER TABLE {table} DROP CONSTRAINT {identifier(name)};\n",
-            "caution": "locks the table for a moment (ACCESS EXCLUSIVE): set lock_timeout first; fails where a foreign "
-            "key references this very constraint",
+            "caution": f"{LOCKS}; fails where a foreign key references this very constraint",
         }
     if row.get("relkind") == "I":
         return {
@@ -58,5 +58,7 @@ def _remedy(row: Row, other: str) -> dict[str, str]:
         }
     return {
         "remedy": f"{before}DROP INDEX CONCURRENTLY {identifier(schema, name)};\n",
-        "caution": "waits for transactions that use the table; reads and writes go on",
+        "caution": f"REPLICA IDENTITY {LOCKS}; the rest waits for transactions that use the table, and nobody for it"
+        if before
+        else "waits for transactions that use the table; reads and writes go on",
     }

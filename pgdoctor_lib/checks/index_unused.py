@@ -8,6 +8,8 @@ from pgdoctor_lib.units import format_bytes
 
 _WEEK_S = 7 * DAY_S
 _EVIDENCE = ("relname", "size_bytes", "idx_scan", "last_idx_scan", "unused_since", "columns", "definition")
+_PLAIN = "waits for transactions that use the table; reads and writes go on"
+_PARTITIONED = "locks the table and its partitions for a moment (ACCESS EXCLUSIVE): set lock_timeout first"
 _SERVES = (  # besides queries; an index on expressions: its statistics
     "indisunique",
     "indisprimary",
@@ -49,7 +51,8 @@ def index_unused(now: Document, before: Document, *, least_days: float = 30, lea
                 threshold=f"{least_days:g} days without a scan, and {format_bytes(least_bytes)}",
                 evidence={"has_standby": has_standby, **{each: row.get(each) for each in _EVIDENCE}},
                 remedy=_remedy(row, has_standby),
-                caution="to build it again takes time: keep the definition. A job that runs once a year may want it",
+                caution=f"{_PARTITIONED if row.get('relkind') == 'I' else _PLAIN}. To build it again takes "
+                "time: keep the definition. A job that runs once a year may want it",
             )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pgdoctor_lib.checks.altering import LOCKS
 from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.checks.registry import Said, check, info, warning
 from pgdoctor_lib.finding import Finding
@@ -31,7 +32,8 @@ def _of(now: Document, row: Row) -> Iterator[Finding]:
             threshold="policies, and pg_class.relrowsecurity is false",
             evidence=_evidence(row),
             remedy=f"ALTER TABLE {pasted} ENABLE ROW LEVEL SECURITY;\n",
-            caution="from then on whoever is not its owner sees, and writes, what a policy allows, and nothing else",
+            caution=f"{LOCKS}. From then on whoever is not its owner sees, and writes, what a policy allows, and "
+            "nothing else",
         )
     elif is_on:
         forced = row.get("relforcerowsecurity")
@@ -43,6 +45,8 @@ def _of(now: Document, row: Row) -> Iterator[Finding]:
             threshold="pg_class.relrowsecurity, and no policy",
             evidence=_evidence(row),
             remedy=f"-- a policy, or: ALTER TABLE {pasted} DISABLE ROW LEVEL SECURITY;\n",
+            caution=f"each {LOCKS}. Without row-level security whoever has a right to the table sees, and writes, all "
+            "of it",
         )
 
 
@@ -59,6 +63,7 @@ def _let_through(row: Row, name: str, pasted: str) -> Iterator[Finding]:
             evidence=_evidence(row),
             remedy=f"-- with the condition that is meant: ALTER POLICY {policy} ON {pasted} USING (…);\n"
             "-- where it is for INSERT, WITH CHECK in place of USING\n",
+            caution=f"{LOCKS}. From then on others write only what the condition allows",
         )
     elif overlapping:
         first = overlapping[0]
@@ -70,6 +75,7 @@ def _let_through(row: Row, name: str, pasted: str) -> Iterator[Finding]:
             threshold="one permissive policy for each role and command",
             evidence=_evidence(row),
             remedy="-- one policy with both conditions (a OR b) is cheaper than two\n",
+            caution=f"to create, alter or drop one {LOCKS}; in one transaction nobody sees the table without",
         )
 
 

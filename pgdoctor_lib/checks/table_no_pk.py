@@ -1,5 +1,6 @@
 """Tables without a primary key."""
 
+from pgdoctor_lib.checks.altering import LOCKS
 from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.checks.registry import Said, check, info, warning
 from pgdoctor_lib.quoting import identifier
@@ -20,8 +21,7 @@ def table_no_pk(now: Document, before: Document, *, least_row_count: float = 1_0
             threshold="no primary key, and relreplident is not set",
             evidence={"pubname": of["pubname"]},
             remedy=f"-- better a primary key; at once:\nALTER TABLE {of['table']} REPLICA IDENTITY FULL;\n",
-            caution="locks the table for a moment (ACCESS EXCLUSIVE): set lock_timeout first. FULL sends whole rows, "
-            "and the subscriber looks for each by all of its columns",
+            caution=f"{LOCKS}. FULL sends whole rows, and the subscriber looks for each by all of its columns",
         )
     for row in now.rows("tables"):
         name = f"{row.get('schemaname')}.{row.get('relname')}"
@@ -35,8 +35,7 @@ def table_no_pk(now: Document, before: Document, *, least_row_count: float = 1_0
                 threshold=f"told from {format_count(least_row_count)} rows on",
                 evidence={each: row.get(each) for each in _EVIDENCE},
                 remedy=_remedy(row),
-                caution="USING INDEX locks the table for a moment (ACCESS EXCLUSIVE): set lock_timeout first. A new "
-                "column writes the table anew",
+                caution=f"USING INDEX {LOCKS}. A new column writes the table anew",
             )
 
 

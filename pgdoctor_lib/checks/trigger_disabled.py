@@ -5,6 +5,9 @@ from pgdoctor_lib.checks.registry import Said, check, info, warning
 from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.quoting import identifier
 
+_LOCKS = "writes of the table wait for a moment (SHARE ROW EXCLUSIVE): set lock_timeout first"
+_TO_DROP = ". To drop a foreign key locks both tables for a moment (ACCESS EXCLUSIVE)"
+
 
 @check(category="schema", scope="database", reads=("triggers", "database"))
 def trigger_disabled(now: Document, before: Document) -> Said:
@@ -24,7 +27,8 @@ def _constraint(now: Document, row: Row) -> Finding:
         threshold="pg_trigger.tgenabled is D",
         evidence={each: row.get(each) for each in ("name", "contype", "con_schemaname", "con_relname")},
         remedy=f"-- as a superuser\nALTER TABLE {pasted} ENABLE TRIGGER ALL;\n{_look(row)}",
-        caution="all triggers of the table are enabled, users' own, too; rows that are there are not checked",
+        caution=f"{_LOCKS}. All triggers of the table are enabled, users' own, too; rows that are there are not "
+        "checked" + (_TO_DROP if row.get("contype") == "f" else ""),
     )
 
 
@@ -36,7 +40,7 @@ def _own(now: Document, row: Row) -> Finding:
         subject=table,
         threshold="pg_trigger.tgenabled is D",
         remedy=f"ALTER TABLE {pasted} ENABLE TRIGGER {identifier(name)};\n",
-        caution="rows that came meanwhile have not been through it",
+        caution=f"{_LOCKS}. Rows that came meanwhile have not been through it",
     )
 
 

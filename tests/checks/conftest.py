@@ -20,7 +20,7 @@ from pgdoctor_lib.clock import SYSTEM
 from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import load
 from pgdoctor_lib.finding import Finding
-from tests.checks.hostile import check_on_standby, check_remedies, on_standby, with_names
+from tests.checks.hostile import check_locks, check_on_standby, check_remedies, on_standby, with_names
 from tests.collectors.conftest import Only
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
@@ -64,6 +64,7 @@ class Doctor:
         self.not_examined = found.not_examined.get(self.check, "")
         assert not self.not_examined.startswith("internal error"), self.not_examined
         assert len({each.id for each in found.findings}) == len(found.findings)
+        check_locks(found.findings)
         return list(found.findings)
 
     def sick(self) -> Finding:
@@ -131,6 +132,7 @@ def judged(check: str, now: Document, before: Document = NOTHING, **limits: floa
     """
     before.trends = now.trends
     found = _found(check, now, before, limits)
+    check_locks(found)
     if now.has("database") and not now.in_recovery and not checks()[check].primary:
         with suppress(NotExamined):
             check_on_standby(_found(check, on_standby(now), before, limits))

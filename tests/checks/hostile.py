@@ -20,6 +20,11 @@ _QUIET = r"""--[^\r\n]*  # PostgreSQL ends a comment at either
       | '(?:[^']|'')*'
       | \$(\w*)\$.*?\$\1\$"""
 _WRITES = re.compile(r"ALTER (?!SYSTEM)|CREATE|DROP|REINDEX|VACUUM|ANALYZE|CLUSTER|GRANT|REVOKE|UPDATE|DELETE")
+_LOCKS = re.compile(
+    r"""ALTER\ TABLE\ (?!.*\ (?:VALIDATE\ CONSTRAINT|SET\ \(|RESET\ \())
+      | ALTER\ POLICY | (?:DROP|REINDEX|CREATE(?:\ UNIQUE)?)\ INDEX\ (?!CONCURRENTLY) | VACUUM\ \(FULL | CLUSTER\ """,
+    re.VERBOSE,
+)
 _NO_WORDS = re.compile(_QUIET, re.VERBOSE | re.DOTALL)
 _STATEMENT = re.compile(f"(?:{_QUIET} | [^;])+", re.VERBOSE | re.DOTALL)
 
@@ -42,6 +47,12 @@ def check_remedies(found: Sequence[Finding]) -> None:
         for line in remedy.splitlines():
             assert "drop table" not in runs(line), remedy
         assert not re.search(r"[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e]", remedy), remedy
+
+
+def check_locks(found: Sequence[Finding]) -> None:
+    """What locks out readers or writers is said to."""
+    for each in found:
+        assert not _LOCKS.search(each.remedy) or re.search("(?i)lock|wait|exclusive", each.caution + each.remedy), each
 
 
 def check_on_standby(found: Sequence[Finding]) -> None:

@@ -91,5 +91,6 @@ def test_a_replica_identity_is_moved_first(database: Database) -> None:
     database.sql("ALTER TABLE t REPLICA IDENTITY USING INDEX again")
     row = {**INDEX, "schemaname": "public", "indexrelname": "again", "duplicate_of": "t_pkey", "indisreplident": True}
     [found] = judged("index-duplicate", planted(indexes=[row]))
+    assert "REPLICA IDENTITY locks the table for a moment" in found.caution
     paste(database, found.remedy)
     assert database.sql("SELECT indisreplident FROM pg_index WHERE indrelid = 't'::regclass") == [(True,)]

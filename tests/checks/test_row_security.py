@@ -18,6 +18,7 @@ def test_policies_that_are_not_in_force(database: Database, doctor: Callable[...
     found = security.sick()
     assert (found.id, found.severity) == ("row-security:public.Doc", Severity.WARNING)
     assert "has a policy, and row-level security is off" in found.summary
+    assert found.caution.startswith("locks the table for a moment (ACCESS EXCLUSIVE): set lock_timeout first. ")
     paste(database, found.remedy)
     security.healthy()
 

@@ -35,6 +35,7 @@ def test_a_users_own_trigger(database: Database, doctor: Callable[..., Doctor]) 
     database.sql('ALTER TABLE "Child" DISABLE TRIGGER "T"')
     found = triggers.sick()
     assert (found.id, found.severity) == ("trigger-disabled:public.Child.T", Severity.INFO)
+    assert "writes of the table wait for a moment (SHARE ROW EXCLUSIVE): set lock_timeout first" in found.caution
     paste(database, found.remedy)
     triggers.healthy()
 
