@@ -1,6 +1,6 @@
 """What a check says: the finding, its severity, what was compared, what mends it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any
@@ -64,4 +64,36 @@ class Finding:
     def of_json(cls, found: Mapping[str, Any]) -> "Finding":
         """From a snapshot. KeyError, TypeError or ValueError where it is none."""
         known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
-        return cls(**{**known, "severity": Severity.of(str(found["severity"]))})
+        names = {name: str(known[name]) for name in ("check", "key", "because_of") if name in known}
+        return cls(**{**known, **names, "severity": Severity.of(str(found["severity"]))})
+
+
+def causes_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Each with what follows from it right behind it, the worst first: a cause is as bad as what comes of it."""
+    given = sorted(findings, key=lambda each: -each.severity)
+    bad = gravest(given)
+    ordered = sorted(given, key=lambda each: (-bad[each.id], each.because_of in bad))
+    below: dict[str, list[Finding]] = {}
+    for each in ordered:
+        below.setdefault(each.because_of, []).append(each)
+    found: dict[int, Finding] = {}  # by identity: a snapshot may have causes in a ring, and one id twice
+    left = ordered[::-1]
+    while left:
+        each = left.pop()
+        if id(each) not in found:
+            found[id(each)] = each
+            left += below.get(each.id, [])[::-1]
+    return list(found.values())
+
+
+def gravest(findings: Iterable[Finding]) -> dict[str, Severity]:
+    """By id, how bad it is, or the worst of what follows from it."""
+    given = sorted(findings, key=lambda each: -each.severity)
+    causes = {each.id: each.because_of for each in given}
+    bad: dict[str, Severity] = {}
+    for each in given:
+        name = each.id
+        while name in causes and name not in bad:
+            bad[name] = each.severity
+            name = causes[name]
+    return bad

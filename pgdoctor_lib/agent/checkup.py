@@ -22,7 +22,7 @@ from pgdoctor_lib.collectors.registry import is_servers
 from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.config import Target
 from pgdoctor_lib.errors import PGDoctorError, UsageError
-from pgdoctor_lib.finding import Finding
+from pgdoctor_lib.finding import Finding, causes_first
 from pgdoctor_lib.report.figures import figures
 from pgdoctor_lib.report.result import Result
 from pgdoctor_lib.secret import one_line
@@ -139,7 +139,7 @@ def saved(
     found = diagnose(now, before, state, limits, names, lambda finding: finding.id in ids or by_rules(finding))
     here = {each.id for each in found.findings}
     told = [one for one in said if one.check in found.not_examined and one.id not in here]
-    findings = sorted([*found.findings, *told], key=lambda each: -each.severity)
+    findings = causes_first([*found.findings, *told])
     drawn = figures(now, before, len(found.muted)) if with_figures else None
     of = _of(now.db_version, now.db_name)
     not_examined = {**not_yet(found, is_alone=previous is None), **found.not_examined}

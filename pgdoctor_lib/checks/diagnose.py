@@ -7,7 +7,7 @@ from functools import cache
 from pgdoctor_lib.checks.document import LACKS, Document, NotExamined
 from pgdoctor_lib.checks.registry import Check, Sample, Unexamined, checks
 from pgdoctor_lib.checks.state import State, Watch, with_samples
-from pgdoctor_lib.finding import Finding
+from pgdoctor_lib.finding import Finding, causes_first
 from pgdoctor_lib.units import format_span
 
 MOST = 5  # findings of one check: the rest is counted
@@ -18,7 +18,8 @@ Limits = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`findings`, worst first; `not_examined`: by check, why it cannot tell (all); `state`: for the next diagnosis.
+    """`findings`: the worst first, each cause before what follows from it; `not_examined`: by check, why it cannot tell
+    (all); `state`: for the next diagnosis.
 
     `muted`: ids of findings that are there, and not told because somebody said so. `asked`: the checks that looked
     anew.
@@ -67,7 +68,7 @@ def diagnose(
     }
     told = [each for word in words.values() for each in _most([one for one in word.found if not muted(one)])]
     hidden = tuple(each for word in words.values() for each in word.found if muted(each))
-    findings = tuple(_with_causes(sorted(told, key=lambda each: -each.severity)))
+    findings = tuple(causes_first(_with_causes(sorted(told, key=lambda each: -each.severity))))
     watched = {key: watch for word in words.values() for key, watch in word.watched.items()}
     samples = {name: value for word in words.values() for name, value in word.samples.items()}
     not_examined = {name: word.not_examined for name, word in words.items() if word.not_examined}

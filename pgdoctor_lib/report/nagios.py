@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pgdoctor_lib.finding import Severity
+from pgdoctor_lib.finding import Finding, Severity
 from pgdoctor_lib.report.result import Result, tally, worst_first
 from pgdoctor_lib.secret import one_line
 
@@ -40,6 +40,17 @@ def _worst(results: Sequence[Result]) -> str:
     for result in worst_first(results):
         if result.error:
             return f"{result.name}: {result.error}"
-        if result.findings and result.findings[0].severity > Severity.INFO:
-            return f"{result.name}: {result.findings[0].summary}"
+        if result.worst > Severity.INFO:
+            return f"{result.name}: {_cause(result.findings)}"
     return ""
+
+
+def _cause(findings: Sequence[Finding]) -> str:
+    """What all of the first tree follows from, and the worst in it."""
+    cause, ids, below = findings[0], {findings[0].id}, []
+    for each in findings[1:]:
+        if each.because_of in ids:
+            ids.add(each.id)
+            below.append(each)
+    worst = max(below, key=lambda each: each.severity, default=None)
+    return cause.summary + (f"; from this follows: {worst.summary}" if worst else "")

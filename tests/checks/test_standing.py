@@ -1,6 +1,7 @@
 """What holds for every check: a page under the fixed headings, a test of its own, and words for `explain`."""
 
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,9 @@ def test_every_file_is_a_check() -> None:
 
 
 def test_causes_are_checks() -> None:
-    for check in CHECKS:
-        assert {*check.follows, *check.follows_same} <= set(checks())
+    causes = {check.id: {*check.follows, *check.follows_same} for check in CHECKS}
+    assert set().union(*causes.values()) <= set(checks())
+    assert len([*TopologicalSorter(causes).static_order()]) == len(CHECKS), "and never in a circle"
 
 
 def test_an_empty_snapshot_is_not_fine() -> None:

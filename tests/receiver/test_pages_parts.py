@@ -189,6 +189,19 @@ def test_small_lines_have_gaps_and_no_points_alone(values: list[float | None], p
     assert re.findall('d="([^"]*)"', drawn) == ([path] if path else [])
 
 
+def test_a_cause_stands_where_the_worst_that_follows_from_it_would() -> None:
+    def row(name: str, severity: str, because_of: object = "") -> FindingRow:
+        data = {"check": name, "key": "", "severity": severity, "summary": f"of {name}", "because_of": because_of}
+        return FindingRow("a", name, name, severity, 0.0, 0.0, None, {**data, "evidence": {}})
+
+    rows = [row("effect", "critical", "between"), row("warning", "warning"), row("between", "info", "cause")]
+    told = findings.told([*rows, row("cause", "info"), row("hostile", "info", {})])
+    assert [each.finding.check for each in told] == ["cause", "between", "effect", "warning", "hostile"]
+    shown = findings.lines(told, Ask.of(1e9, "/databases/a", ""), "/databases/a")
+    assert 'of cause <span class="quiet">and 1 that follows, critical</span>' in shown
+    assert "of effect</span>" in shown
+
+
 def test_where_there_may_be_more_findings_the_page_says_so() -> None:
     ask = Ask.of(1e9, "/databases/a", "page=2")
     told = [

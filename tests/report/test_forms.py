@@ -107,6 +107,19 @@ def test_for_a_monitoring_system() -> None:
     )
 
 
+def test_a_monitoring_system_is_told_the_cause_and_the_worst_that_follows_from_it() -> None:
+    root = Finding("long-transaction", "7", Severity.INFO, "a transaction is open")
+    cause = replace(CAUSE, because_of=root.id)
+    mild = replace(EFFECT, check="index-bloat", severity=Severity.WARNING, summary="an index is large")
+    told, status = nagios.line([result(root, cause, mild, EFFECT)])
+    said = "app: a transaction is open; from this follows: dead rows"
+    assert (status, told.partition(" | ")[0].partition("; ")[2]) == (nagios.CRITICAL, said)
+    told, _ = nagios.line([result(CAUSE, replace(EFFECT, because_of=""))])
+    assert told.partition(" | ")[0].endswith("; app: a transaction holds back vacuum")
+    told, _ = nagios.line([result(root, NOTE)])
+    assert told.partition(" | ")[0] == "PGDOCTOR OK - 2 notes"
+
+
 def test_for_an_issue() -> None:
     told = markdown.document([result(EFFECT, CAUSE), result(name="b", error="refused")])
     assert "## b\n\nCould not be examined: refused" in told

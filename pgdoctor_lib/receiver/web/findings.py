@@ -6,10 +6,11 @@ the finding's own page instead.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from pgdoctor_lib.finding import Finding
+from pgdoctor_lib.finding import Finding, Severity, causes_first, gravest
 from pgdoctor_lib.receiver import shapes
 from pgdoctor_lib.receiver.store.model import MOST_FINDINGS, FindingRow
 from pgdoctor_lib.receiver.web import parts
@@ -43,9 +44,11 @@ class Told:
 
 
 def told(rows: Sequence[FindingRow]) -> list[Told]:
-    """Worst first, then the newest. What is no finding is left out."""
+    """Worst first, then the newest; a cause with what follows from it. What is no finding is left out."""
     found = [Told(finding, row.since, row.gone_at) for row in rows if (finding := _read(row.data))]
-    return sorted(found, key=lambda each: (-each.finding.severity, -each.since))
+    newest = sorted(found, key=lambda each: -each.since)
+    place = {id(each): number for number, each in enumerate(causes_first(each.finding for each in newest))}
+    return sorted(found, key=lambda each: place[id(each.finding)])
 
 
 @dataclass
@@ -58,6 +61,11 @@ class _Drawing:
     base: str
     seen: set[str] = field(default_factory=set)
     left: int = _MOST_HTML
+
+    @cached_property
+    def gravest(self) -> Mapping[str, Severity]:
+        """By id, how bad it is, or the worst of what follows from it."""
+        return gravest(each.finding for each in self.all)
 
 
 def lines(all_: Sequence[Told], ask: Ask, base: str, drawn: Mapping[str, str] | None = None) -> str:
@@ -110,7 +118,7 @@ def _line(told: Told, drawing: _Drawing, *, is_open: bool = False) -> str:
     finding, word = told.finding, told.finding.severity.word
     below = [each for each in drawing.all if each.finding.because_of == finding.id and each.key not in drawing.seen]
     drawing.seen |= {each.key for each in below}
-    count = f' <span class="quiet">and {len(below)} that {_follow(len(below))}</span>' if below else ""
+    count = f' <span class="quiet">and {_count(finding, below, drawing)}</span>' if below else ""
     return (
         f'<details class="finding {word}" id="{told.key}"{" open" if is_open else ""}>'
         f'<summary><span class="badge {word}">{word}</span>'
@@ -125,8 +133,11 @@ def _when(told: Told, now: float) -> str:
     return parts.ago(told.since, now) + gone
 
 
-def _follow(count: int) -> str:
-    return "follows" if count == 1 else "follow"
+def _count(finding: Finding, below: Sequence[Told], drawing: _Drawing) -> str:
+    """How many follow from it; and how bad the worst is, where that is worse than the cause."""
+    worst = drawing.gravest[finding.id]
+    words = f"{len(below)} that {'follows' if len(below) == 1 else 'follow'}"
+    return f"{words}, {worst.word}" if worst > finding.severity else words
 
 
 def _inside(told: Told, below: Sequence[Told], drawing: _Drawing) -> str:
