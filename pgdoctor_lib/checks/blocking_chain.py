@@ -18,7 +18,12 @@ _TIMEOUTS = (
 _LOST = "the transaction of {} is rolled back: what it has done is lost, and its client gets an error"
 
 
-@check(category="locks and transactions", scope="server", reads=("locks",))
+@check(
+    category="locks and transactions",
+    scope="server",
+    reads=("locks",),
+    follows_same=("idle-in-transaction", "long-query", "long-transaction", "prepared-xact-orphan"),
+)
 def blocking_chain(
     now: Document,
     before: Document,

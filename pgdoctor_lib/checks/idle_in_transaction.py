@@ -7,12 +7,7 @@ from pgdoctor_lib.quoting import identifier
 from pgdoctor_lib.units import format_count, format_span
 
 
-@check(
-    category="locks and transactions",
-    scope="server",
-    reads=("activity",),
-    follows_same=("blocking-chain",),
-)
+@check(category="locks and transactions", scope="server", reads=("activity",))
 def idle_in_transaction(now: Document, before: Document, *, warning_s: float = 300, critical_s: float = 1800) -> Said:
     """A session has its transaction open, and does nothing (pg_stat_activity.state, state_change)."""
     count = now.total("activity").get("idle_in_transaction_count")

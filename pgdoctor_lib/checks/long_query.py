@@ -6,7 +6,7 @@ from pgdoctor_lib.checks.sessions import cancelling, clients, evidence, is_upkee
 from pgdoctor_lib.units import counted, format_span
 
 
-@check(category="queries", scope="server", reads=("activity", "progress"), follows_same=("blocking-chain",))
+@check(category="queries", scope="server", reads=("activity", "progress"))
 def long_query(now: Document, before: Document, *, warning_s: float = 1800, critical_s: float = 43200) -> Said:
     """A client's query has been running for long (pg_stat_activity.query_start)."""
     busy = upkeep(now)

@@ -10,7 +10,7 @@ from pgdoctor_lib.units import format_count, format_span
     category="locks and transactions",
     scope="server",
     reads=("activity", "progress"),
-    follows_same=("blocking-chain", "idle-in-transaction", "long-query"),
+    follows_same=("idle-in-transaction", "long-query"),
 )
 def long_transaction(now: Document, before: Document, *, warning_s: float = 3600, critical_s: float = 21600) -> Said:
     """A client's transaction has been open for long, and holds back VACUUM (pg_stat_activity.xact_start)."""

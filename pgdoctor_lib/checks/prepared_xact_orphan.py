@@ -7,13 +7,7 @@ from pgdoctor_lib.quoting import comment, quote_literal
 from pgdoctor_lib.units import format_count, format_span
 
 
-@check(
-    category="locks and transactions",
-    scope="server",
-    reads=("prepared",),
-    primary=True,
-    follows_same=("blocking-chain",),
-)
+@check(category="locks and transactions", scope="server", reads=("prepared",), primary=True)
 def prepared_xact_orphan(now: Document, before: Document, *, warning_s: float = 300, critical_s: float = 3600) -> Said:
     """A transaction was prepared for two-phase commit, and is neither committed nor ended (pg_prepared_xacts)."""
     for row in now.rows("prepared"):

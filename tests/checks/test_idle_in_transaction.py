@@ -80,13 +80,13 @@ def test_without_track_activities_it_cannot_be_told() -> None:
         judged("idle-in-transaction", planted(activity=section))
 
 
-def test_it_is_shown_under_the_chain_of_which_it_is_the_root() -> None:
+def test_the_chain_of_which_it_is_the_root_is_shown_under_it() -> None:
     root = {"pid": 7, "backend_type": "client backend", "state": "idle in transaction", "state_age_s": 400.0}
     wait = {"pid": 8, "parent_pid": 7, "root_pid": 7, "depth": 1, "waiting_s": 60.0, "wait_age_s": 60.0}
-    now = planted(activity=[root, {**root, "pid": 9}], locks=[{**wait, "blockers": [root]}])
+    now = planted(activity=[{**root, "pid": 9}, root], locks=[{**wait, "blockers": [root]}])
     told = diagnose(now, NOTHING, names=["blocking-chain", "idle-in-transaction"])
-    assert {(each.id, each.because_of) for each in told.findings} == {
-        ("blocking-chain:7", ""),
-        ("idle-in-transaction:7", "blocking-chain:7"),
-        ("idle-in-transaction:9", ""),
-    }
+    assert [(each.id, each.because_of, each.severity.word) for each in told.findings] == [
+        ("idle-in-transaction:7", "", "warning"),
+        ("blocking-chain:7", "idle-in-transaction:7", "critical"),
+        ("idle-in-transaction:9", "", "warning"),
+    ]

@@ -48,12 +48,12 @@ def test_a_name_that_is_not_told() -> None:
     assert all(line.startswith("--") for line in found.remedy.splitlines())
 
 
-def test_it_is_shown_under_the_chain_of_which_it_is_the_root() -> None:
+def test_the_chain_of_which_it_is_the_root_is_shown_under_it() -> None:
     root = {"pid": 0, "gid": "g", "state": "prepared"}
     wait = {"pid": 8, "parent_pid": 0, "root_pid": 0, "depth": 1, "waiting_s": 60.0, "wait_age_s": 60.0}
     now = planted(prepared=[{"gid": "g", "age_s": 400.0}], locks=[{**wait, "blockers": [root]}])
     told = diagnose(now, NOTHING, names=["blocking-chain", "prepared-xact-orphan"])
     assert [(each.id, each.because_of) for each in told.findings] == [
-        ("blocking-chain:g", ""),
-        ("prepared-xact-orphan:g", "blocking-chain:g"),
+        ("prepared-xact-orphan:g", ""),
+        ("blocking-chain:g", "prepared-xact-orphan:g"),
     ]
