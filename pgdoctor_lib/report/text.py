@@ -42,18 +42,21 @@ class Text:
             return
         yield f"{name}: {tally(result.findings)} ({result.of})"
         shown = {finding.id for finding in result.findings}
-        for finding in result.findings:
-            if finding.because_of not in shown:
+        told: set[int] = set()
+        roots = [finding for finding in result.findings if finding.because_of not in shown]
+        for finding in (*roots, *result.findings):  # what is left are causes in a ring
+            if id(finding) not in told:
                 yield ""
-                yield from self._finding(finding, result.findings, "  ")
+                yield from self._finding(finding, result.findings, told, "  ")
         if result.muted:
             yield ""
             yield f"  {self._painted('muted', '2')}"
             yield from self._wrapped(", ".join(result.muted), _INDENT)
         yield from self._not_examined(result)
 
-    def _finding(self, finding: Finding, others: Sequence[Finding], indent: str) -> Iterator[str]:
-        """One, and those that follow from it."""
+    def _finding(self, finding: Finding, others: Sequence[Finding], told: set[int], indent: str) -> Iterator[str]:
+        """One, and those that follow from it. `told`: which were."""
+        told.add(id(finding))
         word = self._painted(f"{finding.severity.word.upper():<8}", _COLOURS[finding.severity])
         yield f"{indent}{word} {self._painted(finding.check, '1')}"
         below = indent + _INDENT
@@ -70,9 +73,9 @@ class Text:
         if finding.caution:
             yield from self._wrapped(f"mind: {finding.caution}", below)
         for each in others:
-            if each.because_of == finding.id and each.id != finding.id:
+            if each.because_of == finding.id and id(each) not in told:
                 yield f"{below}{self._painted('from this follows:', '2')}"
-                yield from self._finding(each, others, below)
+                yield from self._finding(each, others, told, below)
 
     def _facts(self, finding: Finding) -> Iterator[tuple[str, str]]:
         if finding.threshold:

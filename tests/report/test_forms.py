@@ -74,6 +74,15 @@ def test_what_follows_from_what_is_not_shown_stands_by_itself() -> None:
     assert "CRITICAL dead-tuples" in text(result(EFFECT))
 
 
+def test_causes_in_a_ring_are_told_once_each() -> None:
+    """No check says so: a file that somebody wrote may."""
+    ring = replace(CAUSE, because_of="dead-tuples:public.t")
+    for findings in ((EFFECT, ring), (EFFECT, CAUSE, ring), (replace(NOTE, because_of=NOTE.id),)):
+        told = text(result(*findings))
+        for finding in findings:
+            assert told.count(f" {finding.check}\n") == [each.check for each in findings].count(finding.check)
+
+
 def test_the_sickest_first() -> None:
     told = text(result(NOTE, name="well"), result(CAUSE, name="ill"), result(name="gone", error="connection refused"))
     assert [line.split(":")[0] for line in told.splitlines() if re.match("[a-z]", line)] == ["gone", "ill", "well"]
