@@ -64,8 +64,8 @@ class Finding:
     def of_json(cls, found: Mapping[str, Any]) -> "Finding":
         """From a snapshot. KeyError, TypeError or ValueError where it is none."""
         known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
-        names = {name: str(known[name]) for name in ("check", "key", "because_of") if name in known}
-        return cls(**{**known, **names, "severity": Severity.of(str(found["severity"]))})
+        known |= {name: str(known[name]) for name in ("check", "key", "because_of") if name in known}
+        return cls(**{**known, "severity": Severity.of(str(found["severity"]))})
 
 
 def causes_first(findings: Iterable[Finding]) -> list[Finding]:
