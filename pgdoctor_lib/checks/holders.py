@@ -67,8 +67,8 @@ def _prepared(row: Row) -> Holder | None:
     )
     return Holder(
         "prepared",
-        str(gid),
-        f"the prepared transaction {gid}",
+        str(gid or "prepared"),
+        f"the prepared transaction {gid or '(its name is not told)'}",
         age,
         epoch(row.get("prepared_prepared")),
         where + remedy,

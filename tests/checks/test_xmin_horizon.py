@@ -111,6 +111,14 @@ def test_what_only_follows_another_is_not_told() -> None:
     assert found.key == "p"
 
 
+def test_a_prepared_transaction_of_another_encoding_has_no_name() -> None:
+    row = {"oldest_source": "prepared", "prepared_xmin_age": 2 * MILLION, "prepared_gid": None}
+    row |= {"prepared_datname": "app", "prepared_prepared": "2026-01-01T00:00:00+00:00"}
+    [found] = judged("xmin-horizon", planted(7200, horizon=row, settings=SETTINGS))
+    assert (found.key, found.subject) == ("prepared", "the prepared transaction (its name is not told)")
+    assert found.remedy.endswith("\n-- ROLLBACK PREPARED …\n")
+
+
 @pytest.mark.parametrize(("age", "count"), [(10 * MILLION - 1, 0), (10 * MILLION, 1)])
 def test_where_the_server_does_not_tell_since_when(age: int, count: int) -> None:
     standby = {"oldest_source": "feedback", "oldest_xmin_age": age, "feedback_xmin_age": age}
