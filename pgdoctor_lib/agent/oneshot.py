@@ -9,6 +9,7 @@ from pgdoctor_lib.clock import Clock
 from pgdoctor_lib.collectors.lacking import Lacking, lacking
 from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config import Config, Endpoint, Target
+from pgdoctor_lib.config.values import shown_url
 from pgdoctor_lib.deliver import rejected
 from pgdoctor_lib.deliver.answers import Receipt
 from pgdoctor_lib.deliver.parcel import Parcel, pack
@@ -119,7 +120,7 @@ def _endpoint(endpoint: Endpoint, clock: Clock, tell: Tell) -> bool:
     try:
         status = Uploader(endpoint, clock).probe()
     except PGDoctorError as error:
-        tell("endpoint", f"{error} ({one_line(endpoint.url)})", False)
+        tell("endpoint", f"{error} ({one_line(shown_url(endpoint.url))})", False)
         return False
-    tell("endpoint", f"{one_line(endpoint.url)} answers ({status}); nothing was uploaded", True)
+    tell("endpoint", f"{one_line(shown_url(endpoint.url))} answers ({status}); nothing was uploaded", True)
     return True

@@ -10,7 +10,7 @@ from pgdoctor_lib.config.notify import Channel
 from pgdoctor_lib.config.notify import as_given as channel_as_given
 from pgdoctor_lib.config.rules import Mute, Thresholds, as_given
 from pgdoctor_lib.config.settings import Setting, Settings
-from pgdoctor_lib.config.values import Discover, Lines
+from pgdoctor_lib.config.values import Discover, Lines, shown_url
 from pgdoctor_lib.secret import MASK, Secret, printable
 
 _COLUMN = 58
@@ -56,8 +56,8 @@ def _shown(value: Any) -> Any:
         return {key: each for key, each in vars(value).items() if each is not None} if value != type(value)() else True
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, str) and value.startswith(("http://", "https://")) and "?" in value:
-        return f"{value.partition('?')[0]}?{MASK}"
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        return shown_url(value)
     if isinstance(value, tuple):
         value = [_entry(each) for each in value]
     return value

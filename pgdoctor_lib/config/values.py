@@ -16,10 +16,11 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pgdoctor_lib.config.dsn import Command, Dsn
-from pgdoctor_lib.secret import Secret, is_token, printable
+from pgdoctor_lib.secret import MASK, Secret, is_token, printable, remember
 from pgdoctor_lib.units import format_bytes, parse_duration, parse_size
 
 _LEADING_ZERO = re.compile(r"\s*0\d")
+_TELLTALE = 8  # a query that is shorter is no secret
 _URL_CHARACTERS = re.compile(r"[^\s\x00-\x20\x7f\\\ud800-\udfff]{1,2000}")
 
 
@@ -215,7 +216,15 @@ def _url(text: str, _: Around) -> str | None:
         raise ValueError('must not have a "#" in it')
     if not _has_good_port(parts):
         raise ValueError("must have a port from 1 to 65535, or none")
+    if len(parts.query) >= _TELLTALE:
+        remember(parts.query)
     return text
+
+
+def shown_url(url: str) -> str:
+    """For people: the query may be a secret."""
+    address, mark, _ = url.partition("?")
+    return f"{address}?{MASK}" if mark else address
 
 
 def _has_good_port(parts: SplitResult) -> bool:

@@ -1,6 +1,7 @@
 """`config test`: what works, what is told in part alone, and SQL that mends it when it is run as it stands."""
 
 import re
+import tarfile
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.postgres.connect import connect
 from pgdoctor_lib.postgres.server import Facts
 from tests.fix_daemon import Cli
+from tests.fix_endpoint import Endpoint
 from tests.postgres.server import Server
 
 Multi = Callable[..., object]
@@ -182,3 +184,21 @@ def test_databases_that_do_not_let_the_role_in_are_named(cli: Cli, multi: Multi,
     [line] = [line for line in lines if line.startswith("! all: not watched: ")]
     cure(line, fresh_server)
     assert lines_of(cli, "all") == ["✓ all: 3 databases found"]
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_the_query_of_the_endpoint_s_url_is_not_shown(
+    cli: Cli, multi: Multi, endpoint: Endpoint, newest_server: Server, is_up: bool
+) -> None:
+    url = f"{endpoint.url if is_up else 'http://127.0.0.1:1/api'}?key=canary-query"
+    multi({"app": {"dsn": newest_server.dsn()}}, endpoint=url)
+    done = cli.run("config", "test")
+    assert ("✓ endpoint: " if is_up else "✗ endpoint: ") in done.stdout and "?***" in done.stdout
+    cli.state.mkdir(parents=True, exist_ok=True)
+    (cli.state / "pgdoctor.log").touch(0o600)
+    (cli.state / "pgdoctor.log").write_text("GET /api?key=canary-query\n")
+    assert cli.run("bundle", "-o", "b.tar.gz").returncode == 0
+    with tarfile.open(cli.cwd / "b.tar.gz") as archive:
+        told = b"".join(file.read() for member in archive if (file := archive.extractfile(member)))
+    assert b"GET /api?***" in told
+    assert "canary" not in done.stdout + done.stderr and b"canary" not in told
