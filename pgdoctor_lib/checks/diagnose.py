@@ -134,13 +134,20 @@ def _said(
         if one.primary and now.in_recovery:
             raise NotExamined("this is a standby: its primary tells")
         for each in one.run(now, before, {**(one.limits or {}), **limits}):
-            named = replace(each, check=one.id, category=one.category) if isinstance(each, Finding) else each
+            named = _named(each, one, limits) if isinstance(each, Finding) else each
             said.append(named)
     except NotExamined as why:
         stopped = str(why)
     except Exception as error:  # noqa: BLE001 (a border: a server may send anything)
         stopped = f"internal error: {type(error).__name__}: {error}"
     return said, stopped
+
+
+def _named(finding: Finding, one: Check, limits: Mapping[str, float]) -> Finding:
+    """Whose it is, and which of the numbers that it was compared with are not the check's own."""
+    differing = sorted(name for name, number in limits.items() if number != (one.limits or {}).get(name))
+    set_by = f"; {', '.join(differing)} set by thresholds" if differing and finding.threshold else ""
+    return replace(finding, check=one.id, category=one.category, threshold=finding.threshold + set_by)
 
 
 def _watch(finding: Finding, state: State, now: Document) -> Watch:

@@ -380,6 +380,20 @@ def test_what_changes_slowly_is_looked_at_every_five_minutes_unless_it_warns() -
     assert dead_at(304, 20_000) == [20_000]
 
 
+def test_a_number_that_the_configuration_set_says_so() -> None:
+    idle = {"pid": 7, "backend_type": "client backend", "state": "idle in transaction", "state_age_s": 1000.0}
+    own = "5 min since its last statement (critical: 30 min, where it keeps VACUUM from cleaning)"
+    set_ = own.replace("5 min", "10 s").replace("30 min", "1 min") + "; critical_s, warning_s set by thresholds"
+    for limits, told in (
+        ({}, own),
+        ({"warning_s": 300.0}, own),
+        ({"warning_s": 10.0, "critical_s": 60.0}, set_),
+    ):
+        made = examined(taken(0, activity=[idle]), Rules(thresholds=(Thresholds("idle-in-transaction", limits),)))
+        for findings in (made.findings, saved(made.body()).findings):
+            assert [each.threshold for each in findings] == [told]
+
+
 def test_a_check_whose_section_was_not_due_was_not_asked() -> None:
     diagnosing = Diagnosing(Common())
     row = {"relid": 7, "schemaname": "s", "relname": "t", "relkind": "r", "table_size_bytes": 10**9}
