@@ -64,6 +64,7 @@ MOST_SESSIONS = 40
 MOST_EDGES = 60
 MOST_ROOTS = 10
 _GAP_S = 3.0
+_YEAR_5138 = 1e11
 _MOST_CHARS = 100_000  # of one sample
 _LEARNT = 6  # looks: earlier, nothing is usual
 _SLOWLY = 1 / 360
@@ -122,7 +123,7 @@ class Recording:
 
     def add(self, found: Mapping[str, Any]) -> None:
         """One second more: the row of recorder.sample.sql."""
-        now, active, waiting = float(found["now"]), _whole(found, "active"), _whole(found, "waiting")
+        now, active, waiting = _number(found, "now", _YEAR_5138), _whole(found, "active"), _whole(found, "waiting")
         lasted = now - self.samples[0][0] if self.samples else 0.0
         if not 0 <= lasted < LASTS_S:  # nobody looked for long, or the clock was set: that is another moment
             self.is_over, self.quiet = True, QUIET
@@ -227,7 +228,7 @@ class Recorder:
             if error.sqlstate and not error.sqlstate.startswith(("08", "57P")):
                 self._error = CollectorError(NAME, error.message)
         except Exception as error:  # noqa: BLE001 (a border: a server may send anything)
-            self._error = CollectorError(NAME, f"internal error: {type(error).__name__}: {error}")
+            self._error = _internal(error)
         return math.inf
 
     def step(self, session: Session, query_text: QueryText, now: float) -> float:
@@ -250,21 +251,29 @@ class Recorder:
         """With the section; `is_servers`: of the database that tells of its server, else it has no row."""
         if self.lines is None:
             return collected
-        rows, costs, errors = [], dict(collected.costs), collected.errors
+        rows, costs, errors = self._news() if is_servers else [], dict(collected.costs), collected.errors
         if is_servers:
-            rows = [each.as_json() for each in self._recordings if each.state != each.told]
-            self._forget()
             costs[NAME], self._spent = self._spent, Cost(0.0, 0, 0)
             errors, self._error = ((*errors, self._error) if self._error else errors), None
         usual = {f"{name}_usual": _rounded(of) for name, of in (("waiting", self._waiting), ("active", self._active))}
-        found = {"rows": rows, "total": {"count": len(rows), **usual}, "more": 0}
-        section = Section(SECTION, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+        total = _json({"count": len(rows), **usual})
+        section = Section(SECTION, f'{{"rows":[{",".join(rows)}],"total":{total},"more":0}}')
         return replace(collected, sections=(*collected.sections, section), costs=costs, errors=errors)
 
     @property
     def _recording(self) -> Recording | None:
         """That which goes on."""
         return next((each for each in self._recordings if not each.is_over), None)
+
+    def _news(self) -> list[str]:
+        """Rows. What cannot be told is forgotten, or the next cycle would fail of it, too."""
+        try:
+            rows = [_json(each.as_json()) for each in self._recordings if each.state != each.told]
+        except Exception as error:  # noqa: BLE001 (a border: a server may have sent anything)
+            rows, self._error = [], _internal(error)
+            self._recordings.clear()
+        self._forget()
+        return rows
 
     def _forget(self) -> None:
         """What was told, and is over."""
@@ -365,15 +374,27 @@ def _rounded(usual: Usual) -> float | None:
     return round(usual.mean, 1) if usual.is_known else None
 
 
-def _whole(found: Mapping[str, Any], key: str) -> int:
+def _number(found: Mapping[str, Any], key: str, most: float = 1e9) -> float:
     """A server that is none may say anything."""
     value = found.get(key)
-    if not isinstance(value, int | float):
+    if not (isinstance(value, int | float) and 0 <= value < most):
         raise senseless()
-    return int(value)
+    return value
+
+
+def _whole(found: Mapping[str, Any], key: str) -> int:
+    return int(_number(found, key))
 
 
 def _rows(found: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     """Rows that have a pid."""
     rows = found.get(key)
     return [row for row in rows if isinstance(row, dict) and isinstance(row.get("pid"), int)] if rows else []
+
+
+def _json(told: object) -> str:
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _internal(error: Exception) -> CollectorError:
+    return CollectorError(NAME, f"internal error: {type(error).__name__}: {error}")

@@ -1,6 +1,7 @@
 """The recorder: what is a crowd, what is recorded of one, and that a quiet server is left in peace."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.values import Lines
+from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.snapshot import Collected, Cost
 from tests.checks.planting import WAITS, running, session
 from tests.collectors.conftest import BACKENDS, kept_session
@@ -208,12 +210,11 @@ def test_a_recording_that_ends_by_a_gap_is_told_once_more() -> None:
     recorder = Recorder(Lines(waiters=1))
     recording = recorder._begun_now(0.0, 0.0)
     recording.add(row(1_800_000_000, 20, range(1, 21)))
-    nothing = Collected("", "", (), None, (), {})
-    assert [each["is_over"] for each in told(recorder.told(nothing, is_servers=True))["rows"]] == [False]
-    assert told(recorder.told(nothing, is_servers=True))["rows"] == []
+    assert [each["is_over"] for each in told(recorder.told(NOTHING, is_servers=True))["rows"]] == [False]
+    assert told(recorder.told(NOTHING, is_servers=True))["rows"] == []
     recording.add(row(1_800_000_000 + LASTS_S, 20, range(1, 21)))
-    assert [each["is_over"] for each in told(recorder.told(nothing, is_servers=True))["rows"]] == [True]
-    assert told(recorder.told(nothing, is_servers=True))["rows"] == []
+    assert [each["is_over"] for each in told(recorder.told(NOTHING, is_servers=True))["rows"]] == [True]
+    assert told(recorder.told(NOTHING, is_servers=True))["rows"] == []
 
 
 def test_where_nobody_looked_is_told() -> None:
@@ -230,8 +231,8 @@ def test_what_it_costs_counts_within_the_budget(rows: Database) -> None:
         assert one._budget and one._budget._averages_ms["recorder"] > 0 < cost.ms
     budget = Budget(Allowance(0.01), 1.0)  # 10 ms a cycle
     for _ in range(4):
-        budget.spent({"recorder": Cost(9.0, 1, 1), "tables": Cost(5.0, 1, 1)})
-    assert budget.every_nth == {"tables": 5}
+        budget.spent({"recorder": Cost(9.0, 1, 1), "tables": Cost(6.0, 1, 1)})
+    assert budget.every_nth == {"tables": 2}, "half of it is for the rest"
 
 
 def test_what_makes_no_sense_is_told(rows: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +246,41 @@ def test_what_makes_no_sense_is_told(rows: Database, monkeypatch: pytest.MonkeyP
         assert [each.line for each in one.once().errors] == [
             "recorder: internal error: ZeroDivisionError: division by zero"
         ]
+
+
+NOTHING = Collected("", "", (), None, (), {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("now", value) for value in (1e300, math.nan, math.inf, -1.0, "x", None)),
+        *((key, value) for key in ("active", "waiting") for value in (1e300, math.nan, -math.inf, -1, "x", None)),
+    ],
+)
+def test_a_second_that_makes_no_sense_is_none(key: str, value: object) -> None:
+    recorder = Recorder(Lines(waiters=1))
+    recording = recorder._begun_now(0.0, 0.0)
+    with pytest.raises(DatabaseError, match="makes no sense"):
+        recording.add({**row(1_800_000_000, 20, range(1, 21)), key: value})
+    recording.add(row(1_800_000_001, 20, range(1, 21)))
+    assert [each["started_at"] for each in told(recorder.told(NOTHING, is_servers=True))["rows"]] == [
+        "2027-01-15T08:00:01.000Z"
+    ]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_recording_that_cannot_be_told_costs_no_more_than_itself(value: float) -> None:
+    recorder = Recorder(Lines(waiters=1))
+    bad = row(1_800_000_000, 20, range(1, 21))
+    bad["sessions"][0]["query_age_s"] = value
+    recorder._begun_now(0.0, 0.0).add(bad)
+    collected = recorder.told(NOTHING, is_servers=True)
+    assert told(collected)["rows"] == []
+    assert [each.line.partition(": V")[0] for each in collected.errors] == ["recorder: internal error"]
+    recorder._begun_now(0.0, 0.0).add(row(1_800_000_001, 20, range(1, 21)))
+    collected = recorder.told(NOTHING, is_servers=True)
+    assert len(told(collected)["rows"]) == 1 and collected.errors == ()
 
 
 def test_what_is_usual() -> None:
@@ -301,7 +337,7 @@ def test_a_crowd_that_stays_is_recorded_again_ten_minutes_later(rows: Database) 
         assert kept is not None
         steps = [recorder.step(kept, "none", second) for second in range(MOST_SAMPLES)]
         assert steps == [*[SAMPLE_S] * (MOST_SAMPLES - 1), LOOK_S]
-        one._recorder.told(Collected("", "", (), None, (), {}), is_servers=True)
+        one._recorder.told(NOTHING, is_servers=True)
         assert [recorder.step(kept, "none", now) for now in (60.0, 300.0, 599.9)] == [LOOK_S] * 3
         assert recorder.step(kept, "none", APART_S) == SAMPLE_S
 
