@@ -1,5 +1,7 @@
 """Foreign keys without an index on the referencing columns."""
 
+import zlib
+
 from pgdoctor_lib.checks.delta import DAY_S
 from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.checks.registry import Said, check, graded
@@ -7,6 +9,7 @@ from pgdoctor_lib.finding import Finding, Severity
 from pgdoctor_lib.quoting import identifier
 from pgdoctor_lib.units import format_count
 
+_NAME_BYTES = 63
 _EVIDENCE = ("columns", "reltuples", "size_bytes", "ref_columns", "ref_reltuples", "ref_n_tup_del", "confdeltype")
 
 
@@ -39,6 +42,7 @@ def _finding(row: Row, severity: Severity, a_day: float, limit: str) -> Finding:
     parent = f"{row.get('ref_schemaname')}.{row.get('ref_relname')}"
     is_partitioned = row.get("relkind") == "p"
     how = "" if is_partitioned else " CONCURRENTLY"
+    index = f"IF NOT EXISTS {identifier(_index_name(schema, table, names))}"
     return graded(
         severity,
         f"{schema}.{table}.{row.get('conname')}",
@@ -48,9 +52,17 @@ def _finding(row: Row, severity: Severity, a_day: float, limit: str) -> Finding:
         subject=f"{schema}.{table}",
         threshold=limit,
         evidence={each: row.get(each) for each in _EVIDENCE},
-        remedy=f"CREATE INDEX{how} ON {identifier(schema, table)} ({', '.join(map(identifier, names))});\n",
+        remedy=f"CREATE INDEX{how} {index} ON {identifier(schema, table)} ({', '.join(map(identifier, names))});\n",
         caution="CREATE INDEX of a partitioned table cannot be CONCURRENTLY: writes wait until it is built. Better "
         "make it ON ONLY, one of each partition CONCURRENTLY, and attach those"
         if is_partitioned
-        else "reads the table twice; reads and writes go on. One more index for each write to keep up",
+        else "reads the table twice, and waits for transactions that use it; reads and writes go on. One more index "
+        "for each write to keep up. If it is cut short, an invalid index is left behind: see index-invalid",
     )
+
+
+def _index_name(schema: str, table: str, columns: list[str]) -> str:
+    """The same each time, so that IF NOT EXISTS knows it, and no other relation's: whence the number."""
+    base = "_".join([table, *columns])
+    end = f"_{zlib.crc32(repr((schema, table, columns)).encode()):08x}_idx"
+    return base.encode()[: _NAME_BYTES - len(end)].decode(errors="ignore") + end
