@@ -52,17 +52,20 @@ def blocking_chain(
 
 
 def _told(tree: Tree, severity: Severity, threshold: str, now: Document) -> Finding:
-    root, count = tree.root, len(tree.waiting)
-    wait = "session waits" if count == 1 else "sessions wait"
+    root = tree.root
     state = f", {doing(root)}" if root.get("pid") and doing(root) else ""
-    summary = f"{count} {wait}, for up to {format_span(tree.longest_s)}, for {_name(root)}{state}"
+    summary = f"{_waiting(tree)}, for up to {format_span(tree.longest_s)}, for {_name(root)}{state}"
     return graded(
         severity,
         tree.key,
         summary,
         subject=_name(root),
         threshold=threshold,
-        evidence={"root": _root(root), "waiting_count": count, "tree": [_branch(row) for row in tree.waiting[:_MOST]]},
+        evidence={
+            "root": _root(root),
+            "waiting_count": len(tree.waiting),
+            "tree": [_branch(row) for row in tree.waiting[:_MOST]],
+        },
         remedy=_remedy(tree),
         caution=_LOST.format(_name(root)) if root.get("backend_type") != "startup" else "",
         since=now.server_time - tree.longest_s,
@@ -82,6 +85,11 @@ def _name(root: Row) -> str:
     if root.get("pid"):
         return who(root)
     return f"prepared transaction {told(root.get('gid')) or '(its name is not told)'} of {told(root.get('usename'))}"
+
+
+def _waiting(tree: Tree) -> str:
+    count = len(tree.waiting)
+    return f"{counted(count, 'session')} {'waits' if count == 1 else 'wait'}"
 
 
 def _idle_s(root: Row) -> float:
@@ -120,4 +128,4 @@ def _remedy(tree: Tree) -> str:
             f"-- To let others through at once, end the one that waits for it, {who(first)}:\n"
             f"{cancelling(first)}"
         )
-    return f"-- end {who(root)}, which {counted(len(tree.waiting), 'session')} wait for\n{ending(root)}{_TIMEOUTS}"
+    return f"-- end {who(root)}, for which {_waiting(tree)}\n{ending(root)}{_TIMEOUTS}"

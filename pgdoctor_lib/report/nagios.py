@@ -15,9 +15,7 @@ def line(results: Sequence[Result]) -> tuple[str, int]:
     """The line and the exit status (monitoring-plugins.org/doc/guidelines.html)."""
     findings = [finding for result in results for finding in result.findings]
     status = _status(results)
-    told = f"PGDOCTOR {_WORDS[status]} - {tally(findings)}"
-    if worst := _worst(results):
-        told += f"; {worst}"
+    told = f"PGDOCTOR {_WORDS[status]} - {'; '.join(filter(None, (_tally(results), _worst(results))))}"
     counts = {severity: sum(1 + each.more for each in findings if each.severity is severity) for severity in Severity}
     data = " ".join(f"{severity.word}={count};;;0" for severity, count in reversed(counts.items()))
     unknown = sum(bool(result.error) for result in results)
@@ -25,6 +23,15 @@ def line(results: Sequence[Result]) -> tuple[str, int]:
         f"{one_line(told.replace('|', '/'), _LONGEST)} | {data} databases={len(results)};;;0 unknown={unknown};;;0",
         status,
     )
+
+
+def _tally(results: Sequence[Result]) -> str:
+    """What was found in those that were seen; "" where none was."""
+    seen = [result for result in results if not result.error]
+    found = tally(finding for result in seen for finding in result.findings)
+    if len(seen) == len(results):
+        return found
+    return f"{found} in {len(seen)} of {len(results)} databases" if seen else ""
 
 
 def _status(results: Sequence[Result]) -> int:

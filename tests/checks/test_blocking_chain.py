@@ -90,6 +90,9 @@ def test_what_a_wait_comes_to() -> None:
     assert (found.severity, found.evidence["waiting_count"]) == (Severity.WARNING, 9)
     [found] = chain(waiter(2, 30.0), *(waiter(pid, 1.0) for pid in range(3, 12)))
     assert (found.severity, found.evidence["waiting_count"]) == (Severity.CRITICAL, 10)
+    assert found.remedy.startswith("-- end session 1 (app, client backend), for which 10 sessions wait\n")
+    [found] = chain(waiter(2, 30.0))
+    assert found.remedy.startswith("-- end session 1 (app, client backend), for which 1 session waits\n")
     assert chain(*(waiter(pid, 29.0) for pid in range(2, 50))) == []  # many, and none for long: a busy row
 
 

@@ -112,8 +112,15 @@ def test_for_a_monitoring_system() -> None:
     line, status = nagios.line([result(NOTE), result(name="b", error="connection refused")])
     assert (status, line.partition(" | ")[0]) == (
         nagios.UNKNOWN,
-        "PGDOCTOR UNKNOWN - 1 note; b: connection refused",
+        "PGDOCTOR UNKNOWN - 1 note in 1 of 2 databases; b: connection refused",
     )
+
+
+def test_of_what_nobody_saw_nothing_is_said_to_be_found() -> None:
+    told, status = nagios.line([result(name=name, error="no password supplied") for name in "ab"])
+    assert (status, told.partition(" | ")[0]) == (nagios.UNKNOWN, "PGDOCTOR UNKNOWN - a: no password supplied")
+    told, _ = nagios.line([result(), result(name="b", error="refused")])
+    assert told.partition(" | ")[0] == "PGDOCTOR UNKNOWN - nothing found in 1 of 2 databases; b: refused"
 
 
 def test_a_monitoring_system_is_told_the_cause_and_the_worst_that_follows_from_it() -> None:
