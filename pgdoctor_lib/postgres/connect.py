@@ -89,6 +89,9 @@ def _meter_waits() -> None:
 _meter_waits()
 
 
+_Failures = dict[tuple[str, Host], DatabaseError]  # by what was wanted, and of whom
+
+
 class IsConsole(DatabaseError):
     """Somebody wanted a database, and it is PgBouncer's admin console."""
 
@@ -127,7 +130,7 @@ def reach(
     began = time.monotonic()
     known = with_password(dsn)
     limits = dsn.connect_timeout_s or connect_timeout_s, total_s
-    failures: dict[str, DatabaseError] = {}
+    failures: _Failures = {}
     session = _connect_any(known, limits, failures)
     if session is None and dsn.password_from and any(isinstance(each, _Refused) for each in failures.values()):
         renewed = with_password(dsn, since=began)
@@ -139,7 +142,7 @@ def reach(
     return session
 
 
-def _connect_any(dsn: Dsn, limits: tuple[float, float], failures: dict[str, DatabaseError]) -> Session | Console | None:
+def _connect_any(dsn: Dsn, limits: tuple[float, float], failures: _Failures) -> Session | Console | None:
     """The first host that answers, or None; `failures`: why each did not. `limits`: for an address, for all."""
     limit_s, total_s = limits
     until = time.monotonic() + max(total_s, limit_s)
@@ -149,7 +152,7 @@ def _connect_any(dsn: Dsn, limits: tuple[float, float], failures: dict[str, Data
         try:
             return _connect_host(dsn, host, wanted, limit_s, now + (until - now) / (len(attempts) - number))
         except DatabaseError as error:
-            failures[str(host)] = error
+            failures[wanted, host] = error
     return None
 
 
@@ -233,9 +236,9 @@ def _cancel(dsn: Dsn, host: Host, backend_pid: int) -> None:
         cursor.execute("SELECT /* pgdoctor:cancel */ pg_catalog.pg_cancel_backend(%s)", (backend_pid,))
 
 
-def _summary(failures: dict[str, DatabaseError]) -> DatabaseError:
-    """One error for all hosts: the cause alone where it is the same everywhere."""
-    errors = list(failures.values())
-    if len({error.message for error in errors}) == 1:
-        return errors[0]
-    return DatabaseError(", ".join(f"{one_line(where, 100)}: {error.message}" for where, error in failures.items()))
+def _summary(failures: _Failures) -> DatabaseError:
+    """One error for all hosts, each one's last: the cause alone where it is the same everywhere."""
+    by_host = {host: error for (_, host), error in failures.items()}
+    if len({error.message for error in by_host.values()}) == 1:
+        return next(iter(by_host.values()))
+    return DatabaseError(", ".join(f"{one_line(str(host), 100)}: {each.message}" for host, each in by_host.items()))

@@ -188,6 +188,18 @@ def test_a_password_that_is_refused_is_asked_for_anew(db: Database, tmp_path: Pa
     assert (tmp_path / "ask.runs").read_text() == "x\nx\n"
 
 
+def test_it_is_asked_for_anew_though_another_address_of_the_name_is_down(db: Database, tmp_path: Path) -> None:
+    ask = script(tmp_path / "ask", "cat $0.pw")
+    places = f"host=db1,db1 hostaddr=127.0.0.1,::1 port={db.server.port}"
+    parsed = Dsn.parse(f"{places} user={db.role} dbname={db.name}", {})
+    dsn = Dsn(parsed.params, parsed.hosts, parsed.secrets, PasswordSource(command=Command((ask,))))
+    (tmp_path / "ask.pw").write_text(db.password)
+    connect(dsn).close()
+    rotate(db, "canary-second")
+    (tmp_path / "ask.pw").write_text("canary-second")
+    connect(dsn).close()
+
+
 def test_a_wrong_one_is_not_asked_for_without_end(db: Database, tmp_path: Path) -> None:
     dsn = of_command(db, script(tmp_path / "ask", "echo x >>$0.runs; echo canary-wrong"))
     with pytest.raises(DatabaseError, match="password authentication failed") as raised:
