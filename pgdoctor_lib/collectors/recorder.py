@@ -247,7 +247,7 @@ class Recorder:
         self._goes_on = recording.is_over and recording.quiet == 0
         return self.wait_s
 
-    def told(self, collected: Collected, *, is_servers: bool) -> Collected:
+    def with_section(self, collected: Collected, *, is_servers: bool) -> Collected:
         """With the section; `is_servers`: of the database that tells of its server, else it has no row."""
         if self.lines is None:
             return collected

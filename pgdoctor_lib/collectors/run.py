@@ -91,7 +91,8 @@ class Collecting:
             return come.collected
         changes = self._schema_changes.of(come.collected.sections)
         collected = _with(come.collected, found, changes)
-        return self._within_budget(self._recorder.told(collected, is_servers=come.server is not None), come.server)
+        collected = self._recorder.with_section(collected, is_servers=come.server is not None)
+        return self._within_budget(collected, come.server)
 
     def record(self) -> float:
         """Between two cycles: as `Recorder.look`, where this is the database that tells of its server."""

@@ -210,11 +210,11 @@ def test_a_recording_that_ends_by_a_gap_is_told_once_more() -> None:
     recorder = Recorder(Lines(waiters=1))
     recording = recorder._begun_now(0.0, 0.0)
     recording.add(row(1_800_000_000, 20, range(1, 21)))
-    assert [each["is_over"] for each in told(recorder.told(NOTHING, is_servers=True))["rows"]] == [False]
-    assert told(recorder.told(NOTHING, is_servers=True))["rows"] == []
+    assert [each["is_over"] for each in told(recorder.with_section(NOTHING, is_servers=True))["rows"]] == [False]
+    assert told(recorder.with_section(NOTHING, is_servers=True))["rows"] == []
     recording.add(row(1_800_000_000 + LASTS_S, 20, range(1, 21)))
-    assert [each["is_over"] for each in told(recorder.told(NOTHING, is_servers=True))["rows"]] == [True]
-    assert told(recorder.told(NOTHING, is_servers=True))["rows"] == []
+    assert [each["is_over"] for each in told(recorder.with_section(NOTHING, is_servers=True))["rows"]] == [True]
+    assert told(recorder.with_section(NOTHING, is_servers=True))["rows"] == []
 
 
 def test_where_nobody_looked_is_told() -> None:
@@ -264,7 +264,7 @@ def test_a_second_that_makes_no_sense_is_none(key: str, value: object) -> None:
     with pytest.raises(DatabaseError, match="makes no sense"):
         recording.add({**row(1_800_000_000, 20, range(1, 21)), key: value})
     recording.add(row(1_800_000_001, 20, range(1, 21)))
-    assert [each["started_at"] for each in told(recorder.told(NOTHING, is_servers=True))["rows"]] == [
+    assert [each["started_at"] for each in told(recorder.with_section(NOTHING, is_servers=True))["rows"]] == [
         "2027-01-15T08:00:01.000Z"
     ]
 
@@ -275,11 +275,11 @@ def test_a_recording_that_cannot_be_told_costs_no_more_than_itself(value: float)
     bad = row(1_800_000_000, 20, range(1, 21))
     bad["sessions"][0]["query_age_s"] = value
     recorder._begun_now(0.0, 0.0).add(bad)
-    collected = recorder.told(NOTHING, is_servers=True)
+    collected = recorder.with_section(NOTHING, is_servers=True)
     assert told(collected)["rows"] == []
     assert [each.line.partition(": V")[0] for each in collected.errors] == ["recorder: internal error"]
     recorder._begun_now(0.0, 0.0).add(row(1_800_000_001, 20, range(1, 21)))
-    collected = recorder.told(NOTHING, is_servers=True)
+    collected = recorder.with_section(NOTHING, is_servers=True)
     assert len(told(collected)["rows"]) == 1 and collected.errors == ()
 
 
@@ -337,7 +337,7 @@ def test_a_crowd_that_stays_is_recorded_again_ten_minutes_later(rows: Database) 
         assert kept is not None
         steps = [recorder.step(kept, "none", second) for second in range(MOST_SAMPLES)]
         assert steps == [*[SAMPLE_S] * (MOST_SAMPLES - 1), LOOK_S]
-        one._recorder.told(NOTHING, is_servers=True)
+        one._recorder.with_section(NOTHING, is_servers=True)
         assert [recorder.step(kept, "none", now) for now in (60.0, 300.0, 599.9)] == [LOOK_S] * 3
         assert recorder.step(kept, "none", APART_S) == SAMPLE_S
 
