@@ -3,11 +3,12 @@
 A remedy for each SQLSTATE that is met in the field, and the words of each service that `Facts.provider` may name.
 """
 
+import re
 from dataclasses import dataclass
 
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
-from pgdoctor_lib.quoting import quote_identifier
+from pgdoctor_lib.quoting import identifier, quote_identifier
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError
 
@@ -61,6 +62,10 @@ _SERVICES = {
     ),
 }
 _OF_STATEMENTS = ("top_queries", "plans")
+_DENIED = re.compile(r"permission denied for (view|table|function) (pg_\w+)")  # in English, as far as that is in force
+# Not everybody's to begin with, or not all of it; and of functions those whose name does not tell which one it is.
+_WITHHELD = re.compile("pg_(ls_.*|hba_file_rules|authid|statistic|subscription)")
+_AMBIGUOUS = re.compile("pg_(.*_size|size_pretty|has_role|get_expr|get_.*def)")
 _HINTS = {
     "0A000": "this server does not offer it",
     "55P03": "something holds a lock on the catalogs; the next snapshot tries again",
@@ -125,11 +130,31 @@ def _load(_collector: str, _error: DatabaseError, facts: Facts) -> str:
 
 
 def _permit(collector: str, error: DatabaseError, facts: Facts) -> str:
-    """What 42501 calls for. A role that has pg_monitor lacks what is everybody's unless somebody took it away."""
+    """What 42501 calls for. What is everybody's unless somebody took it away, pg_monitor does not bring."""
     role = quote_identifier(facts.role)
     if collector in _OF_STATEMENTS and "schema" in error.message:
         schema = quote_identifier(facts.extensions["pg_stat_statements"].schema)
         return one_line(f"GRANT USAGE ON SCHEMA {schema} TO {role};")
+    if taken := _taken(error.message, facts):
+        return grant(facts, taken)
     if not facts.has_pg_monitor:
         return grant(facts)
     return one_line(f"grant {role} what the message names")
+
+
+def _taken(message: str, facts: Facts) -> str:
+    """The privilege that somebody took from PUBLIC, as GRANT has it; "" where that is not certain."""
+    denied = _DENIED.fullmatch(message)
+    if not denied or _WITHHELD.fullmatch(denied[2]):
+        return ""
+    kind, name = denied.groups()
+    where = identifier(_schema(name, facts), name)
+    if kind != "function":
+        return f"SELECT ON {where}"
+    return "" if _AMBIGUOUS.fullmatch(name) else f"EXECUTE ON FUNCTION {where}"
+
+
+def _schema(name: str, facts: Facts) -> str:
+    """Where what is asked for by this name is found."""
+    extension = facts.extensions.get("pg_stat_statements")
+    return extension.schema if extension and name.startswith("pg_stat_statements") else "pg_catalog"

@@ -70,7 +70,7 @@ def test_a_refused_collector_costs_its_section(newest_database: Database, collec
     newest_database.sql("REVOKE ALL ON pg_catalog.pg_settings FROM PUBLIC")
     found = collect(newest_database.dsn)
     assert SECTIONS - set(found.sections) == {"settings"}
-    grant = f'grant "{newest_database.role}" what the message names'
+    grant = f'GRANT SELECT ON pg_catalog.pg_settings TO "{newest_database.role}";'
     assert found.errors["settings"] == ("permission denied for view pg_settings", grant)
     assert found.top_queries is not None
 
