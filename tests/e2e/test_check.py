@@ -10,6 +10,7 @@ from psycopg2.errors import UniqueViolation
 
 from pgdoctor_lib.agent.checkup import saved
 from pgdoctor_lib.errors import UsageError
+from tests.checks.planting import WAITS, running, session
 from tests.fix_daemon import Cli
 from tests.postgres.server import Database, Server
 
@@ -209,3 +210,20 @@ def test_what_takes_two_snapshots_is_named_in_one(cli: Cli, db: Database, tmp_pa
     assert (told["findings"], told["not_examined"]) == ([], {"index-invalid": why})
     [told] = json.loads(cli.run(*alone, "--previous", str(files[0]), "--json").stdout)
     assert ([each["key"] for each in told["findings"]], told["not_examined"]) == (["public.di"], {})
+
+
+def test_the_transaction_in_the_way_of_others_is_told_before_the_wait(cli: Cli, multi: Multi, db: Database) -> None:
+    limits = {"idle-in-transaction": {"warning_s": 1}, "blocking-chain": {"warning_s": 1, "critical_s": 1}}
+    multi({"app": {"dsn": db.dsn}}, thresholds=[{"check": name, **each} for name, each in limits.items()])
+    db.sql("CREATE TABLE t ()")
+    asked = ("check", "--only", "idle-in-transaction,blocking-chain", "--format")
+    with session(db, "BEGIN", "LOCK TABLE t") as pid, running(db, "TABLE t", WAITS):
+        [told] = json.loads(cli.run(*asked, "json").stdout)
+        line = cli.run(*asked, "nagios").stdout
+    assert [(each["check"], each["severity"], each["because_of"]) for each in told["findings"]] == [
+        ("idle-in-transaction", "warning", ""),
+        ("blocking-chain", "critical", f"idle-in-transaction:{pid}"),
+    ]
+    assert told["findings"][1]["threshold"] == "critical: a wait of 1 s; critical_s, warning_s set by thresholds"
+    assert line.startswith(f"PGDOCTOR CRITICAL - 1 critical finding, 1 warning; app: session {pid} ")
+    assert "; from this follows: 1 session waits, for up to " in line
