@@ -127,7 +127,7 @@ def saved(
 
     What only two of them could tell is told as the daemon found it, where there is one.
     """
-    now, before = _parsed(body), _parsed(previous) if previous is not None else Document({}, {})
+    now, before = parsed(body), parsed(previous) if previous is not None else Document({}, {})
     if before.collected_at > now.collected_at:
         raise UsageError("the previous snapshot is the later one", hint="exchange them")
     if not now.parts:
@@ -174,8 +174,10 @@ def _of(db_version: str, db_name: str) -> str:
     return one_line(f"{db_version}, database {db_name}")
 
 
-def _parsed(body: bytes) -> Document:
+def parsed(body: bytes, what: str = "") -> Document:
+    """A saved snapshot. `UsageError`, which names `what`, where it is none."""
     try:
         return Document.parse(body)
     except (ValueError, RecursionError, OverflowError) as error:
-        raise UsageError(f"not a snapshot: {error}", hint='"pgdoctor snapshot" prints one') from None
+        told = f"{what and f'{what}: '}not a snapshot: {error}"
+        raise UsageError(told, hint='"pgdoctor snapshot" prints one') from None

@@ -82,13 +82,13 @@ class Document:
         """Of a whole snapshot's JSON. ValueError where it is none."""
         head = json.loads(body)
         if not isinstance(head, dict) or not isinstance(head.get("sections"), dict):
-            raise ValueError("not a snapshot: it has no sections")
+            raise ValueError("it has no sections")
         taken_at = epoch(head.get("collected_at")) or 0.0
         sections = {name: found if isinstance(found, dict) else {} for name, found in head["sections"].items()}
         try:
             return cls(head, {name: Part(found, taken_at) for name, found in sections.items()})
         except (AttributeError, TypeError):
-            raise ValueError("not a snapshot: its head makes no sense") from None
+            raise ValueError("its head makes no sense") from None
 
     def has(self, section: str) -> bool:
         """Whether it brought that section."""

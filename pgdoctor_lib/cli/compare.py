@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from argh import arg
 
-from pgdoctor_lib.cli.examine import configured
+from pgdoctor_lib.cli.examine import configured, read
 from pgdoctor_lib.cli.oneshot import pick
 from pgdoctor_lib.errors import PGDoctorError, UsageError
 from pgdoctor_lib.secret import one_line, printable
@@ -183,21 +183,13 @@ def _take(config: "Config", target: "Target") -> "Snapshot":
 
 
 def _read(file: str) -> "Document":
-    if file == "-":
-        return _document(sys.stdin.buffer.read(), "standard input")
-    with open(file, "rb") as opened:
-        return _document(opened.read(), one_line(file))
+    return _document(read(file), "standard input" if file == "-" else one_line(file))
 
 
 def _document(body: bytes, what: str) -> "Document":
-    from pgdoctor_lib.checks.document import Document
+    from pgdoctor_lib.agent.checkup import parsed
 
-    try:
-        return Document.parse(body)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{what}: not a snapshot: {one_line(str(error))}", hint='"pgdoctor snapshot" prints one'
-        ) from None
+    return parsed(body, what)
 
 
 def _print_json(told: object) -> None:

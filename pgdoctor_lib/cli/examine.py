@@ -43,7 +43,12 @@ def results(asked: Asked) -> "list[Result]":
         raise UsageError("--previous goes with --from", hint="see --help")
     if asked.file is not None and asked.name is not None:
         raise UsageError("a saved snapshot, or a database: not both", hint="leave out the name, or --from")
-    return _saved(asked, asked.file) if asked.file else _examined(asked)
+    if asked.file is None:
+        return _examined(asked)
+    from pgdoctor_lib.agent.checkup import saved
+
+    previous = read(asked.previous) if asked.previous else None
+    return [saved(read(asked.file), previous, asked.checks, with_figures=asked.with_figures)]
 
 
 def from_severity(results: "list[Result]", word: str) -> "list[Result]":
@@ -107,14 +112,8 @@ def _by_libpq_alone(environ: Mapping[str, str]) -> bool:
     return load.find(None, environ) is None
 
 
-def _saved(asked: Asked, file: str) -> "list[Result]":
-    from pgdoctor_lib.agent.checkup import saved
-
-    previous = _read(asked.previous) if asked.previous else None
-    return [saved(_read(file), previous, asked.checks, with_figures=asked.with_figures)]
-
-
-def _read(file: str) -> bytes:
+def read(file: str) -> bytes:
+    """A saved snapshot; `-` is standard input. UsageError where it cannot be read."""
     if file == "-":
         return sys.stdin.buffer.read()
     try:

@@ -5,7 +5,7 @@ import sys
 
 from argh import arg
 
-from pgdoctor_lib.cli.hidden import hide_password
+from pgdoctor_lib.cli.examine import hide, is_dsn
 from pgdoctor_lib.config import Config, Target
 from pgdoctor_lib.errors import UsageError
 from pgdoctor_lib.secret import one_line, printable
@@ -16,18 +16,15 @@ _MOST_NAMES = 20
 @arg("name", nargs="?", help="one configured database, or a DSN (then no configuration is needed)")
 def snapshot(name: str | None = None, *, config: str | None = None) -> None:
     """Collect once and print the JSON on standard output; upload nothing."""
-    dsn = name if name and ("://" in name or "=" in name) else ""
-    if dsn:
-        hide_password(dsn)
-
+    hide(name)
     from pgdoctor_lib.agent import discovery, oneshot
     from pgdoctor_lib.agent.rules import Rules
     from pgdoctor_lib.clock import SYSTEM
     from pgdoctor_lib.config import load
 
     rules = Rules()
-    if dsn:
-        target, timeout_s = load.target_of(dsn, os.environ), Config.cycle_timeout_s
+    if name and is_dsn(name):
+        target, timeout_s = load.target_of(name, os.environ), Config.cycle_timeout_s
     else:
         loaded = load.load(config, os.environ, need_endpoint=False)
         rules = Rules.of(loaded)

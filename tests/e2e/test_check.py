@@ -119,7 +119,7 @@ def test_a_file_that_is_no_snapshot(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[]")
     done = cli.run("check", "--from", str(tmp_path / "list.json"))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("pgdoctor: not a snapshot: ")
+    assert done.stderr.startswith("pgdoctor: not a snapshot: it has no sections")
 
 
 @pytest.mark.parametrize(
