@@ -6,9 +6,9 @@ from collections.abc import Callable
 import gevent
 
 from pgdoctor_lib.clock import Clock
-from pgdoctor_lib.collectors.recorder import STEP_S
+from pgdoctor_lib.collectors.run import RECORD_S
 
-SPARE_S = STEP_S  # before the next cycle nothing is asked: an answer may take as long
+SPARE_S = RECORD_S  # before the next cycle nothing is asked: an answer may take as long
 
 
 def watch(record: Callable[[], float], until: float, clock: Clock, wait_s: float) -> None:

@@ -11,7 +11,7 @@ from pgdoctor_lib.collectors.asking import NOT_PREPARED, ask, is_lost
 from pgdoctor_lib.collectors.budget import Allowance, Budget
 from pgdoctor_lib.collectors.json_text import NO_JSON, is_json
 from pgdoctor_lib.collectors.memory import Memory
-from pgdoctor_lib.collectors.recorder import Recorder
+from pgdoctor_lib.collectors.recorder import STEP_S, Recorder
 from pgdoctor_lib.collectors.registry import Asked, sections
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
 from pgdoctor_lib.collectors.schema_changes import SchemaChanges
@@ -28,7 +28,8 @@ from pgdoctor_lib.postgres.session import Console, Session
 from pgdoctor_lib.snapshot import Collected, CollectorError, Section
 
 BUDGET_S = 60.0
-REOPEN_S = 1.0  # for a session to look in between two cycles: the next one does not wait for it
+REOPEN_S = 1.0  # for a session to look in between two cycles
+RECORD_S = STEP_S + 0.2  # for all of a look, with that and with the cancel of what is given up: no cycle waits for it
 KEPT_WITHIN_S = 60.0  # a session is kept from one cycle to the next at intervals up to this
 LARGE_CHARS = 200_000  # in one answer: libpq keeps buffers as large as that for as long as a session is kept
 
@@ -99,10 +100,11 @@ class Collecting:
         if self._routine is None or not self._server.owns(self._routine.name):
             return math.inf
         try:
-            self._reopen()
+            with deadline(RECORD_S, "the recorder's look"):
+                self._reopen()
+                return self._recorder.look(self._room, self._query_text)
         except (DatabaseError, DeadlineExceeded):
             return math.inf  # the next cycle tells
-        return self._recorder.look(self._room, self._query_text)
 
     def close(self) -> None:
         """End the session that is kept."""

@@ -3,12 +3,13 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
+from pgdoctor_lib.agent.sentinel import SPARE_S
 from pgdoctor_lib.collectors.budget import Allowance, Budget
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.recorder import (
@@ -31,6 +32,7 @@ from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.snapshot import Collected, Cost
 from tests.checks.planting import WAITS, running, session
 from tests.collectors.conftest import BACKENDS, kept_session
+from tests.fix_proxy import SWALLOW, Proxy
 from tests.postgres.server import Database
 from tests.waiting import wait_for
 
@@ -175,6 +177,23 @@ def test_whoever_is_in_the_room_is_not_disturbed_and_a_lost_session_costs_nothin
         wait_for(lambda: rows.server.sql(BACKENDS, (rows.name,)) == [], "it did not end")
         assert one.record() == float("inf")
         assert one.once().errors == ()
+
+
+def test_a_server_that_hangs_does_not_keep_the_next_cycle_waiting(
+    rows: Database, make_proxy: Callable[..., Proxy]
+) -> None:
+    proxy = make_proxy(rows.server.port)
+    dsn = Dsn.parse(proxy.dsn(rows.dsn), {})
+    one = Collecting(dsn, 20, routine=Routine(rows.name, 60.0, Memory(), recorder=Recorder(Lines())))
+    one.once()
+    one.once()
+    assert one.record() == LOOK_S
+    proxy.does(SWALLOW)
+    before = time.monotonic()
+    assert one.record() == float("inf")
+    assert time.monotonic() - before < SPARE_S + 0.5
+    assert one._room.session is None
+    one.close()
 
 
 def test_while_it_records_whoever_is_in_the_room_costs_a_second_alone(rows: Database) -> None:
