@@ -164,7 +164,7 @@ def _limits_of(document: Document) -> Mapping[str, Mapping[str, float]]:
     """The thresholds that were in force when it was examined, where they were not the checks' own."""
     known = checks()
     return {
-        str(check): {str(name): float(number) for name, number in limits.items() if name in (known[check].limits or {})}
+        str(check): {str(name): float(number) for name, number in limits.items() if name in known[check].limits}
         for check, limits in (document.diagnosis.get("thresholds") or {}).items()
         if check in known
     }

@@ -31,7 +31,7 @@ class Rules:
                 _expect(name, [*checks(), UNREACHABLE], f"{config.source}: mute: no check is called")
         for rule in config.thresholds:
             _expect(rule.check, checks(), f"{config.source}: thresholds: no check is called")
-            known = checks()[rule.check].limits or {}
+            known = checks()[rule.check].limits
             for name in rule.limits:
                 _expect(name, known, f"{config.source}: thresholds: {rule.check} has no threshold")
         return cls(config.mutes, config.thresholds)

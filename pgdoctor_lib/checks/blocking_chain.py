@@ -46,7 +46,7 @@ def blocking_chain(
             f"a queue behind ACCESS EXCLUSIVE for {format_span(critical_queue_s)}": _queue_s(tree) >= critical_queue_s,
         }
         if worst := [reason for reason, is_so in reasons.items() if is_so]:
-            yield _told(tree, min(_gravest(tree), Severity.CRITICAL), f"critical: {worst[0]}", now)
+            yield _told(tree, _gravest(tree), f"critical: {worst[0]}", now)
         elif longest >= warning_s:
             yield _told(tree, min(_gravest(tree), Severity.WARNING), f"a wait of {format_span(warning_s)}", now)
 

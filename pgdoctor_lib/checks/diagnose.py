@@ -133,7 +133,7 @@ def _said(
     try:
         if one.primary and now.in_recovery:
             raise NotExamined("this is a standby: its primary tells")
-        for each in one.run(now, before, {**(one.limits or {}), **limits}):
+        for each in one.run(now, before, {**one.limits, **limits}):
             named = _named(each, one, limits) if isinstance(each, Finding) else each
             said.append(named)
     except NotExamined as why:
@@ -145,7 +145,7 @@ def _said(
 
 def _named(finding: Finding, one: Check, limits: Mapping[str, float]) -> Finding:
     """Whose it is, and which of the numbers that it was compared with are not the check's own."""
-    differing = sorted(name for name, number in limits.items() if number != (one.limits or {}).get(name))
+    differing = sorted(name for name, number in limits.items() if number != one.limits.get(name))
     set_by = f"; {', '.join(differing)} set by thresholds" if differing and finding.threshold else ""
     return replace(finding, check=one.id, category=one.category, threshold=finding.threshold + set_by)
 

@@ -54,9 +54,7 @@ class Document:
     snapshot's.
     """
 
-    def __init__(
-        self, head: Row, parts: Mapping[str, Part], trends: Mapping[str, Sequence[Point]] | None = None
-    ) -> None:
+    def __init__(self, head: Row, parts: Mapping[str, Part]) -> None:
         database, meta = head.get("database") or {}, head.get("meta") or {}
         self.snapshot_id = str(head.get("snapshot_id") or "")
         self.collected_at = epoch(head.get("collected_at")) or 0.0
@@ -70,7 +68,7 @@ class Document:
             self.errors.setdefault("queries", self.errors["top_queries"])
         self.findings: Sequence[Row] = head.get("findings") or ()
         self.diagnosis: Row = head.get("diagnosis") or {}
-        self.trends: Mapping[str, Sequence[Point]] = trends or {}
+        self.trends: Mapping[str, Sequence[Point]] = {}
         self.since: Mapping[str, float] = {}
         self.fresh_since = self.collected_at
         self.parts = dict(parts)

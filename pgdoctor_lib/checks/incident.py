@@ -25,7 +25,7 @@ def incident(now: Document, before: Document, *, warning_s: float = 15, warning_
             f"from {_clock(start)} to {_clock(end)} UTC {_crowd(recording, roots)}{_unseen(recording)}",
             threshold=_threshold(recording),
             evidence=_evidence(recording, roots),
-            remedy=_remedy(recording, roots),
+            remedy=_remedy(roots),
             since=start,
         )
 
@@ -110,7 +110,7 @@ def _waiting(recording: Row, roots: list[Row]) -> list[dict[str, object]]:
     return [_told(each) for each in sorted(found, key=lambda each: -(each.get("seen_count") or 0))[:5]]
 
 
-def _remedy(recording: Row, roots: list[Row]) -> str:
+def _remedy(roots: list[Row]) -> str:
     if not roots or not roots[0]["pid"]:
         return "-- it is past: see below what the sessions ran, and what they waited for\n"
     root = roots[0]

@@ -27,7 +27,6 @@ CATEGORIES = (
     "security",
     "maintenance",
 )
-HEADINGS = ("What it looks at", "Why it matters", "Thresholds", "How to fix it", "When to ignore it")
 Scope = Literal["server", "database"]
 
 
@@ -71,6 +70,7 @@ class Check:
     category: str
     scope: Scope
     reads: tuple[str, ...]
+    limits: Mapping[str, float]
     compares: tuple[str, ...] = ()
     primary: bool = False
     times: int = 1
@@ -79,7 +79,6 @@ class Check:
     follows: tuple[str, ...] = ()
     follows_same: tuple[str, ...] = ()
     is_event: bool = False
-    limits: Mapping[str, float] | None = None
 
     def run(self, now: Document, before: Document, limits: Mapping[str, float]) -> Said:
         """What it says; `limits` in place of the defaults. Raises `NotExamined`, at any moment: what it said stays."""
@@ -116,8 +115,8 @@ def check(  # noqa: PLR0913 (each is a word of its own where it is used)
         name = function.__name__.replace("_", "-")
         parameters = inspect.signature(function).parameters.values()
         limits = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
-        rest = (every_s, follows, follows_same, is_event, limits)
-        _found[name] = Check(name, function, about, category, scope, reads, compares, primary, times, for_s, *rest)
+        rest = (compares, primary, times, for_s, every_s, follows, follows_same, is_event)
+        _found[name] = Check(name, function, about, category, scope, reads, limits, *rest)
         return function
 
     return enter

@@ -14,10 +14,10 @@ def row_security(now: Document, before: Document) -> Said:
     """A table's policies are not in force, are none, or let everybody write whichever row (pg_policy)."""
     for row in now.rows("policies"):
         if not row.get("is_extension_member"):
-            yield from _of(now, row)
+            yield from _of(row)
 
 
-def _of(now: Document, row: Row) -> Iterator[Finding]:
+def _of(row: Row) -> Iterator[Finding]:
     """The worst of a table: where its policies are not what counts, nothing is said of them."""
     name = f"{row.get('schemaname')}.{row.get('relname')}"
     pasted = identifier(str(row.get("schemaname")), str(row.get("relname")))

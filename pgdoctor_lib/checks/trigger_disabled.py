@@ -14,10 +14,10 @@ def trigger_disabled(now: Document, before: Document) -> Said:
     """A trigger is disabled: a foreign key is not checked, or what an application relies on not done (pg_trigger)."""
     for row in now.rows("triggers"):
         if not row.get("is_extension_member"):
-            yield _constraint(now, row) if row.get("contype") else _own(now, row)
+            yield _constraint(row) if row.get("contype") else _own(row)
 
 
-def _constraint(now: Document, row: Row) -> Finding:
+def _constraint(row: Row) -> Finding:
     table, name, pasted = _names(row)
     return warning(
         f"{table}.{name}",
@@ -32,7 +32,7 @@ def _constraint(now: Document, row: Row) -> Finding:
     )
 
 
-def _own(now: Document, row: Row) -> Finding:
+def _own(row: Row) -> Finding:
     table, name, pasted = _names(row)
     return info(
         f"{table}.{name}",

@@ -24,7 +24,7 @@ _ACTIONS = ("start", "stop", "restart", "reload", "status", "logs")
 @arg(
     "action",
     nargs="?",
-    choices=("start", "stop", "restart", "reload", "status", "logs"),
+    choices=_ACTIONS,
     help="none: run in the foreground",
 )
 @arg("-f", "--follow", help="logs: go on with what is written from now on")

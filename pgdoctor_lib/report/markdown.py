@@ -43,10 +43,10 @@ def _finding(finding: Finding) -> Iterator[str]:
     if finding.more:
         yield f"- and {finding.more} more like it"
     if finding.remedy:
-        yield f"\n```sql\n{printable_lines(finding.remedy)}\n```\n"
+        yield f"\n```sql\n{_fenced(finding.remedy)}\n```\n"
 
 
-def printable_lines(text: str) -> str:
+def _fenced(text: str) -> str:
     """Several lines, each without what a terminal would take for a command; no fence of ours ends in it."""
     return "\n".join(map(printable, text.rstrip().split("\n"))).replace("```", "` ` `")
 

@@ -76,7 +76,7 @@ class Statements:
     was_reset: bool = False
 
 
-def statements(first: Document, second: Document, *, counters_go_on: bool = True) -> Statements:
+def statements(first: Document, second: Document, *, counters_go_on: bool) -> Statements:
     """Raises `NotExamined` where one of them has no statements. `counters_go_on`: it is the same server's database."""
     old, new = _by_id(first), _by_id(second)
     read, was_read = read_at(second), read_at(first)

@@ -143,5 +143,5 @@ def judged(check: str, now: Document, before: Document = NOTHING, **limits: floa
 
 
 def _found(check: str, now: Document, before: Document, limits: Mapping[str, float]) -> list[Finding]:
-    said = checks()[check].run(now, before, {**(checks()[check].limits or {}), **limits})
+    said = checks()[check].run(now, before, {**checks()[check].limits, **limits})
     return [each for each in said if isinstance(each, Finding)]

@@ -94,7 +94,7 @@ def _sick(database: Database, name: str) -> Composed:
 def _found(database: Database, check: str, limits: dict[str, float]) -> Iterator[Finding]:
     """What a check says now, whatever it wants of time and repetition."""
     now = snapshot(database.dsn, check)
-    said = list(checks()[check].run(now, NOTHING, {**(checks()[check].limits or {}), **limits}))
+    said = list(checks()[check].run(now, NOTHING, {**checks()[check].limits, **limits}))
     found = [each for each in said if isinstance(each, Finding)]
     assert found, check
     yield from found

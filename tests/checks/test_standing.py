@@ -8,11 +8,12 @@ import pytest
 
 from pgdoctor_lib.checks.diagnose import diagnose
 from pgdoctor_lib.checks.document import Document
-from pgdoctor_lib.checks.registry import CATEGORIES, FOLDER, HEADINGS, Check, checks
+from pgdoctor_lib.checks.registry import CATEGORIES, FOLDER, Check, checks
 from pgdoctor_lib.collectors.registry import names
 from pgdoctor_lib.finding import Finding, Severity
 
 CHECKS = list(checks().values())
+HEADINGS = ("What it looks at", "Why it matters", "Thresholds", "How to fix it", "When to ignore it")
 SECTIONS = {name.partition(".")[0] for name in names()} | {"host", "queries", "recording", "pgbouncer"}
 
 
@@ -25,7 +26,7 @@ def test_a_check_is_one_function_and_one_page(check: Check) -> None:
     assert check.scope in ("server", "database")
     assert check.about.partition("\n")[0].endswith(".")
     assert set(check.compares) <= set(check.reads) <= SECTIONS
-    assert all(isinstance(value, int | float) for value in (check.limits or {}).values())
+    assert all(isinstance(value, int | float) for value in check.limits.values())
     assert (Path(__file__).parent / f"test_{check.id.replace('-', '_')}.py").is_file()
 
 
