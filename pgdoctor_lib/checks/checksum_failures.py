@@ -45,7 +45,7 @@ def _damaged(now: Document, row: Row, count: int, age_s: float | None, recent_da
         f"{where} is damaged: {counted(count, 'page')} read from disk failed {'its' if count == 1 else 'their'} "
         f"checksum{ago}",
         subject=str(name or "pg_global"),
-        threshold=f"a failure within {recent_days:g} days, or since the snapshot before",
+        threshold=f"a failure within {recent_days:g} days, or since an earlier snapshot",
         evidence={each: row.get(each) for each in ("checksum_failures", "checksum_last_failure", "stats_reset")},
         remedy=(_STANDBY if now.in_recovery else "") + _FIND + _MEND,
         caution="other files on that disk may be damaged, too: first of all take a backup, and keep the older ones",
