@@ -4,7 +4,8 @@ The agent looks every ten seconds how many client sessions work, and how many wa
 usual there, or than the option `recorder` allows, it records each second for up to a minute. The section is in each
 snapshot that the daemon takes, mostly without a row; a recording is told as far as it has come, and once more when it
 has gone on, or ended, since. Usual is what the last hour or so was like: at 5 that wait, or at 10 that work, and at
-twice the average and four deviations more than that, a recording begins.
+twice the average and four deviations more than that, a recording begins. A crowd that the agent starts in is not to be
+usual: of those that wait in its first minute 5 count. That many work then may well be usual, and is taken for it.
 
 | key | what |
 |---|---|
@@ -73,11 +74,14 @@ _TIMES, _DEVIATIONS = 2.0, 4.0
 
 
 class Usual:
-    """A slowly moving average and variance of a number that is looked at again and again; `floor`: no crowd below."""
+    """A slowly moving average and variance of a number that is looked at again and again; `floor`: no crowd below.
 
-    def __init__(self, floor: int) -> None:
+    `at_first`: as much counts at most, before anything is usual.
+    """
+
+    def __init__(self, floor: int, at_first: float = math.inf) -> None:
         self.mean, self.count = 0.0, 0
-        self._floor, self._variance = floor, 0.0
+        self._floor, self._at_first, self._variance = floor, at_first, 0.0
 
     @property
     def is_known(self) -> bool:
@@ -91,14 +95,18 @@ class Usual:
             return math.inf
         return max(self._floor, self.mean * _TIMES, self.mean + _DEVIATIONS * math.sqrt(self._variance))
 
-    def learn(self, number: int) -> None:
-        """What is beyond the line counts as the line: a crowd that stays becomes usual in hours, not at once."""
-        seen = min(number, self.line)
+    def learn(self, number: float) -> float:
+        """What is beyond the line counts as the line: a crowd that stays becomes usual in hours, not at once.
+
+        Gives what counted.
+        """
+        seen = min(number, self.line if self.is_known else self._at_first)
         self.count += 1
         weight = max(_SLOWLY, 1 / self.count)
         apart = seen - self.mean
         self.mean += weight * apart
         self._variance = (1 - weight) * (self._variance + weight * apart * apart)
+        return seen
 
 
 @dataclass
@@ -186,7 +194,7 @@ class Recorder:
 
     def __init__(self, lines: Lines | None = None) -> None:
         self.lines = lines
-        self._waiting, self._active = Usual(_WAITING_FLOOR), Usual(_ACTIVE_FLOOR)
+        self._waiting, self._active = Usual(_WAITING_FLOOR, at_first=_WAITING_FLOOR), Usual(_ACTIVE_FLOOR)
         self._recordings: list[Recording] = []
         self._begun: deque[float] = deque(maxlen=MOST_AN_HOUR)
         self._goes_on = False  # the last one ended with its minute, not with the crowd
@@ -238,10 +246,11 @@ class Recorder:
         """
         with deadline(STEP_S, "the recorder's look"):
             unseen_s = LOOK_S if self._looked is None else now - self._looked
-            if self._recording is None and not self._is_crowded(session, now):
+            lines = self._crossed()
+            if self._recording is None and not self._is_crowded(session, now, lines):
                 return LOOK_S
             found = self._ask(session, query(f"{NAME}.sample").sql(session.facts.has, **texts.variables(query_text)))
-        recording = self._recording or self._begun_now(now, unseen_s)
+        recording = self._recording or self._begun_now(now, unseen_s, lines)
         recording.add(found)
         self._looked = now
         self._goes_on = recording.is_over and recording.quiet == 0
@@ -289,24 +298,27 @@ class Recorder:
             self._active.line if lines.active is None else lines.active,
         )
 
-    def _is_crowded(self, session: Session, now: float) -> bool:
+    def _is_crowded(self, session: Session, now: float, lines: tuple[float, float]) -> bool:
         """Whether a recording is to begin."""
         found = self._ask(session, query(f"{NAME}.look").sql(session.facts.has))
         active, waiting = _whole(found, "active"), _whole(found, "waiting")
-        most_waiting, most_active = self._crossed()
-        self._waiting.learn(waiting)
-        self._active.learn(active)
+        self._learn(active, waiting)
         self._looked = now
-        if waiting < most_waiting and active < most_active:
+        if waiting < lines[0] and active < lines[1]:
             self._goes_on = False
             return False
         full = len(self._begun) == MOST_AN_HOUR and now - self._begun[0] < 3600
         early = self._goes_on and now - self._begun[-1] < APART_S
         return not full and not early and len(self._recordings) < MOST_WAITING
 
-    def _begun_now(self, now: float, unseen_s: float) -> Recording:
+    def _learn(self, active: int, waiting: int) -> None:
+        """Those that wait beyond what is usual do not count among those that work either."""
+        crowd = waiting - self._waiting.learn(waiting)
+        self._active.learn(max(0, active - crowd))
+
+    def _begun_now(self, now: float, unseen_s: float, lines: tuple[float, float]) -> Recording:
         self._begun.append(now)
-        self._recordings.append(Recording(self._crossed(), self.lines != LEARNT, unseen_s))
+        self._recordings.append(Recording(lines, self.lines != LEARNT, unseen_s))
         return self._recordings[-1]
 
     def _ask(self, session: Session, sql: str) -> dict[str, Any]:

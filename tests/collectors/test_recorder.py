@@ -227,7 +227,7 @@ def test_a_recording_begins_when_its_crowd_did(rows: Database) -> None:
 
 def test_a_recording_that_ends_by_a_gap_is_told_once_more() -> None:
     recorder = Recorder(Lines(waiters=1))
-    recording = recorder._begun_now(0.0, 0.0)
+    recording = recorder._begun_now(0.0, 0.0, (1, 10))
     recording.add(row(1_800_000_000, 20, range(1, 21)))
     assert [each["is_over"] for each in told(recorder.with_section(NOTHING, is_servers=True))["rows"]] == [False]
     assert told(recorder.with_section(NOTHING, is_servers=True))["rows"] == []
@@ -279,7 +279,7 @@ NOTHING = Collected("", "", (), None, (), {})
 )
 def test_a_second_that_makes_no_sense_is_none(key: str, value: object) -> None:
     recorder = Recorder(Lines(waiters=1))
-    recording = recorder._begun_now(0.0, 0.0)
+    recording = recorder._begun_now(0.0, 0.0, (1, 10))
     with pytest.raises(DatabaseError, match="makes no sense"):
         recording.add({**row(1_800_000_000, 20, range(1, 21)), key: value})
     recording.add(row(1_800_000_001, 20, range(1, 21)))
@@ -293,11 +293,11 @@ def test_a_recording_that_cannot_be_told_costs_no_more_than_itself(value: float)
     recorder = Recorder(Lines(waiters=1))
     bad = row(1_800_000_000, 20, range(1, 21))
     bad["sessions"][0]["query_age_s"] = value
-    recorder._begun_now(0.0, 0.0).add(bad)
+    recorder._begun_now(0.0, 0.0, (1, 10)).add(bad)
     collected = recorder.with_section(NOTHING, is_servers=True)
     assert told(collected)["rows"] == []
     assert [each.line.partition(": V")[0] for each in collected.errors] == ["recorder: internal error"]
-    recorder._begun_now(0.0, 0.0).add(row(1_800_000_001, 20, range(1, 21)))
+    recorder._begun_now(0.0, 0.0, (1, 10)).add(row(1_800_000_001, 20, range(1, 21)))
     collected = recorder.with_section(NOTHING, is_servers=True)
     assert len(told(collected)["rows"]) == 1 and collected.errors == ()
 
@@ -316,6 +316,40 @@ def test_what_is_usual() -> None:
     before = usual.mean
     usual.learn(100_000)
     assert usual.mean < before + 1
+
+
+def test_a_crowd_at_the_start_does_not_become_usual(rows: Database) -> None:
+    recorder = Recorder(Lines())
+    with collecting(rows, recorder) as one, one._room.lent(0) as kept:
+        assert kept is not None
+        with crowd(rows, 12):
+            assert [recorder.step(kept, "none", now) for now in range(0, 60, 10)] == [LOOK_S] * 6
+        assert [recorder.step(kept, "none", now) for now in range(60, 260, 10)] == [LOOK_S] * 20
+        with crowd(rows, 12):
+            assert recorder.step(kept, "none", 260) == SAMPLE_S
+
+
+def test_the_line_that_is_told_is_the_one_that_was_crossed(rows: Database) -> None:
+    recorder = Recorder(Lines())
+    with collecting(rows, recorder) as one:
+        assert [one.record() for _ in range(6)] == [LOOK_S] * 6
+        with crowd(rows, 6):
+            assert one.record() == SAMPLE_S
+            [found] = told(one.once())["rows"]
+    assert (found["waiting_line"], found["active_line"]) == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("active", "waiting", "lines"),
+    [(100, 0, (5, 200)), (42, 40, (10, 14)), (100, 3, (6, 200)), (0, 40, (10, 10))],
+)
+def test_what_is_usual_after_the_first_minute(active: int, waiting: int, lines: tuple[float, float]) -> None:
+    """That many work may be usual; that many wait is not, nor do they count among those that work."""
+    recorder = Recorder(Lines())
+    for _ in range(6):
+        assert recorder._crossed() == (float("inf"), float("inf"))
+        recorder._learn(active, waiting)
+    assert recorder._crossed() == lines
 
 
 def row(at: float, waiting: int, pids: range) -> dict[str, Any]:
