@@ -35,7 +35,7 @@ def index_duplicate(now: Document, before: Document, *, least_bytes: float = 10 
 
 
 def _rest(row: Row, name: str, other: object) -> dict[str, object]:
-    evidence = {"other": other, **{each: row.get(each) for each in _EVIDENCE}}
+    evidence = {"other": other, **{each: row.get(each) for each in _EVIDENCE}, "locked": row.get("locked") or None}
     return {"subject": name, "evidence": evidence, **_remedy(row, str(other))}
 
 

@@ -37,7 +37,7 @@ def _finding(row: Row) -> Finding:
         f"({format_bytes(row.get('size_bytes') or 0)})",
         subject=f"{schema}.{name}",
         threshold="pg_index.indisvalid is false, and nobody builds an index on that table",
-        evidence={each: row.get(each) for each in _EVIDENCE},
+        evidence={**{each: row.get(each) for each in _EVIDENCE}, "locked": row.get("locked") or None},
         remedy=_remedy(row, identifier(schema, name), is_rest),
         caution=_caution(row),
     )

@@ -20,7 +20,8 @@
 -- | `columns` | its columns' names; an expression's is made up by PostgreSQL |
 -- | `duplicate_of` | the valid index of the same table that has the same access method, columns, operator classes, collations, directions, expressions and condition, and is the one to keep: it backs a constraint, say, is unique, or the older of the two |
 -- | `redundant_to` | the valid B-tree index of the same table and condition that begins with all columns of this one, which is neither unique nor needed by a constraint |
--- | `definition` | CREATE INDEX, its first 500 characters; `null` while somebody holds or awaits ACCESS EXCLUSIVE on the table |
+-- | `locked` | whether somebody holds or awaits ACCESS EXCLUSIVE on it or its table |
+-- | `definition` | CREATE INDEX, its first 500 characters; `null` where it is `locked`: reading it would wait |
 --
 -- Statistics come from pg_stat_get_*() and sizes from relpages, for the reasons given in tables.sql. pg_get_indexdef()
 -- opens the table. Expressions are compared as node trees without the places in the statement that they came from.
@@ -44,6 +45,7 @@ WITH tree AS MATERIALIZED (
     SELECT * FROM walk
 ), relation AS MATERIALIZED (
     SELECT c.oid,
+           i.indrelid,
            c.relkind,
            c.relam,
            tree.root,
@@ -193,6 +195,7 @@ SELECT x.oid::bigint AS indexrelid,
        (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = x.oid) AS columns,
        (SELECT relname FROM pg_class WHERE oid = d.other) AS duplicate_of,
        (SELECT relname FROM pg_class WHERE oid = r.other) AS redundant_to,
+       held.oid IS NOT NULL AS locked,
        CASE WHEN held.oid IS NULL THEN left(pg_get_indexdef(x.oid), 500) END AS definition
   FROM summed s
   JOIN pg_index ON indexrelid = s.shown

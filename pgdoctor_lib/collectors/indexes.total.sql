@@ -10,6 +10,7 @@
 -- | `duplicate_count`, `duplicate_size_bytes` | those with a `duplicate_of`, as of the last VACUUM or ANALYZE; leaf partitions' only where they have no parent |
 -- | `redundant_count`, `redundant_size_bytes` | those with a `redundant_to`, in the same way |
 -- | `invalid_count`, `unused_count`, `unused_size_bytes` | those not valid; those not scanned since the statistics were reset, and their size |
+-- | `locked_count` | those `locked`, whose definition is not read |
 WITH tree AS MATERIALIZED (
     WITH RECURSIVE walk (root, oid, relkind) AS (
         SELECT oid, oid, relkind
@@ -27,6 +28,7 @@ WITH tree AS MATERIALIZED (
     SELECT * FROM walk
 ), relation AS MATERIALIZED (
     SELECT c.oid,
+           i.indrelid,
            c.relkind,
            c.relam,
            tree.root,
@@ -95,6 +97,12 @@ WITH tree AS MATERIALIZED (
        AND starts_with(b.expressions, left(a.expressions, -1))
        AND a.included <@ b.indkey::int2[]
      ORDER BY a.indexrelid, b.indnkeyatts, b.indexrelid
+), held AS MATERIALIZED (
+    SELECT DISTINCT relation AS oid
+      FROM pg_locks
+     WHERE locktype = 'relation'
+       AND mode = 'AccessExclusiveLock'
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 )
 SELECT count(*) AS count,
        coalesce(sum(pages), 0)::bigint * current_setting('block_size')::bigint AS size_bytes,
@@ -105,8 +113,10 @@ SELECT count(*) AS count,
        count(*) FILTER (WHERE is_duplicate) AS duplicate_count,
        coalesce(sum(pages) FILTER (WHERE is_duplicate), 0)::bigint * current_setting('block_size')::bigint AS duplicate_size_bytes,
        count(*) FILTER (WHERE is_redundant) AS redundant_count,
-       coalesce(sum(pages) FILTER (WHERE is_redundant), 0)::bigint * current_setting('block_size')::bigint AS redundant_size_bytes
+       coalesce(sum(pages) FILTER (WHERE is_redundant), 0)::bigint * current_setting('block_size')::bigint AS redundant_size_bytes,
+       count(*) FILTER (WHERE is_locked) AS locked_count
   FROM (SELECT *,
                (oid IN (SELECT oid FROM duplicate)) IS TRUE AS is_duplicate,
-               (oid IN (SELECT oid FROM redundant)) IS TRUE AS is_redundant
+               (oid IN (SELECT oid FROM redundant)) IS TRUE AS is_redundant,
+               (oid IN (SELECT oid FROM held)) IS TRUE OR (indrelid IN (SELECT oid FROM held)) IS TRUE AS is_locked
           FROM relation) r

@@ -94,3 +94,10 @@ def test_a_replica_identity_is_moved_first(database: Database) -> None:
     assert "REPLICA IDENTITY locks the table for a moment" in found.caution
     paste(database, found.remedy)
     assert database.sql("SELECT indisreplident FROM pg_index WHERE indrelid = 't'::regclass") == [(True,)]
+
+
+def test_a_locked_one_says_why_there_is_no_definition() -> None:
+    row = {"schemaname": "s", "relname": "t", "indexrelname": "x", "duplicate_of": "y"}
+    [held] = judged("index-duplicate", planted(indexes=[{**row, "definition": None, "locked": True}]))
+    [free] = judged("index-duplicate", planted(indexes=[{**row, "definition": "CREATE INDEX", "locked": False}]))
+    assert (held.evidence["locked"], free.evidence["locked"]) == (True, None)

@@ -110,3 +110,11 @@ def test_a_unique_one(more: dict[str, object], looks: bool, builds: bool) -> Non
 def test_a_drop_that_did_not_end() -> None:
     [found] = judged("index-invalid", planted(indexes=[{**INDEX, "indislive": False, "indisunique": True}]))
     assert found.remedy == "DROP INDEX CONCURRENTLY s.x;\n"
+
+
+def test_a_locked_one_says_why_there_is_no_definition() -> None:
+    [held] = judged("index-invalid", planted(indexes=[{**INDEX, "definition": None, "locked": True}], progress=[]))
+    [free] = judged(
+        "index-invalid", planted(indexes=[{**INDEX, "definition": "CREATE INDEX", "locked": False}], progress=[])
+    )
+    assert (held.evidence["locked"], free.evidence["locked"]) == (True, None)

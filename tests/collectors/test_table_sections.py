@@ -159,8 +159,11 @@ def test_ddl_that_waits_and_an_index_that_is_held(database: Database, collect: C
     assert rows(found, "tables", "relname", "locked") == {"read": True, "indexed": False, "free": False}
     assert [row["relname"] for row in found.sections["table_sizes"]["rows"]] == ["free"]
     assert found.sections["table_sizes"]["total"] == {"count": 3, "locked_count": 2}
-    assert found.row("indexes", indexrelname="read_pkey")["definition"] is None
-    assert found.row("indexes", indexrelname="free_pkey")["definition"]
+    locked = {"read_pkey": True, "indexed_pkey": True, "free_pkey": False}
+    assert rows(found, "indexes", "indexrelname", "locked") == locked
+    assert found.sections["indexes"]["total"]["locked_count"] == 2
+    definitions = rows(found, "indexes", "indexrelname", "definition")
+    assert {name for name, definition in definitions.items() if definition is None} == {"read_pkey", "indexed_pkey"}
 
 
 def test_true_sizes(database: Database, collect: Collect) -> None:
