@@ -18,7 +18,8 @@ WITH RECURSIVE asked AS (
     SELECT DISTINCT e ->> 0 AS nspname, e ->> 1 AS relname, e ->> 2 AS privilege, (e ->> 3)::bool AS is_called
       FROM json_array_elements(:'names'::json) e
 ), found AS MATERIALIZED (
-    SELECT a.nspname AS asked, a.relname, a.privilege, n.nspname, n.oid AS nspoid, c.oid, c.relkind
+    SELECT a.nspname AS asked, a.relname, a.privilege, n.nspname, n.oid AS nspoid, c.oid, c.relkind,
+           format('%I.%I', n.nspname, c.relname) AS name
       FROM asked a
       JOIN pg_class c ON c.relname = a.relname AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S', 't', 'c')
       JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -87,18 +88,18 @@ SELECT a.nspname AS asked_schema,
                       THEN format('it calls %s(), which is not looked into', a.relname) END
             WHEN f.oid IS NULL THEN NULL
             WHEN (SELECT count FROM casts) > 0 THEN 'a cast or operator of PostgreSQL''s own types is somebody''s function'
-            WHEN f.relkind = 'v' AND f.oid >= 16384 THEN format('%s is a view, which is not looked into', f.relname)
-            WHEN f.relkind NOT IN ('r', 'p', 'm', 'v') THEN format('%s is no table', f.relname)
+            WHEN f.relkind = 'v' AND f.oid >= 16384 THEN format('%s is a view, which is not looked into', f.name)
+            WHEN f.relkind NOT IN ('r', 'p', 'm', 'v') THEN format('%s is no table', f.name)
             WHEN NOT has_schema_privilege(f.nspoid, 'USAGE') OR NOT has_table_privilege(f.oid, 'SELECT')
               OR NOT has_table_privilege(f.oid, coalesce(f.privilege, 'SELECT'))
-                 THEN format('the role lacks %s on %s', concat_ws(', ', 'SELECT', nullif(f.privilege, 'SELECT')), f.relname)
+                 THEN format('the role lacks %s on %s', concat_ws(', ', 'SELECT', nullif(f.privilege, 'SELECT')), f.name)
             WHEN f.oid < 16384 THEN NULL
-            WHEN s.count > 500 THEN format('%s has more than 500 partitions or children', f.relname)
-            WHEN s.kinds ~ '[^rpm]' THEN format('a partition or child of %s is no table', f.relname)
-            WHEN s.has_rules THEN format('%s has rules', f.relname)
-            WHEN s.has_policies THEN format('%s has row-level security', f.relname)
-            WHEN c.what IS NOT NULL THEN format('%s depends on %s, which is not PostgreSQL''s own', f.relname, c.what)
-            WHEN s.is_locked THEN format('%s is locked', f.relname)
+            WHEN s.count > 500 THEN format('%s has more than 500 partitions or children', f.name)
+            WHEN s.kinds ~ '[^rpm]' THEN format('a partition or child of %s is no table', f.name)
+            WHEN s.has_rules THEN format('%s has rules', f.name)
+            WHEN s.has_policies THEN format('%s has row-level security', f.name)
+            WHEN c.what IS NOT NULL THEN format('%s depends on %s, which is not PostgreSQL''s own', f.name, c.what)
+            WHEN s.is_locked THEN format('%s is locked', f.name)
        END AS problem
   FROM asked a
   LEFT JOIN found f ON f.relname = a.relname AND f.asked IS NOT DISTINCT FROM a.nspname

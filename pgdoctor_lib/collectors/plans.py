@@ -28,6 +28,7 @@ from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.server import Facts
 from pgdoctor_lib.postgres.session import Row, Session
+from pgdoctor_lib.quoting import identifier, requoted
 from pgdoctor_lib.secret import one_line
 from pgdoctor_lib.snapshot import CollectorError, Section
 
@@ -136,11 +137,11 @@ def _schemas(statement: Statement, rows: list[Row]) -> dict[int, str]:
     schemas = {row[0] for row in rows if row[2] == "t"}
     for asked_schema, name, is_schema, nspname, problem in rows:
         if problem and (asked_schema is None or is_schema == "t"):
-            raise Refused(one_line(problem, 200))
+            raise Refused(one_line(requoted(problem), 200))
         found.setdefault((asked_schema, name), []).append(nspname)
     for _, schema, name in statement.qualified():
         if schema in schemas and schema != "pg_catalog" and found.get((schema, name)) in (None, [None]):
-            raise Refused(one_line(f"{schema}.{name} is no table", 200))
+            raise Refused(one_line(f"{identifier(*filter(None, (schema, name)))} is no table", 200))
         if schema == "pg_catalog" and not name:
             raise Refused("it names an operator with its schema")
     return {place: where for place in statement.tables if (where := _one_schema(statement, place, found))}
@@ -154,7 +155,8 @@ def _one_schema(
     if "pg_catalog" in places:
         return None
     if len(places) != 1:
-        raise Refused(one_line(f"{name} is {'in several schemas' if places else 'no table of this database'}", 200))
+        why = "in several schemas" if places else "no table of this database"
+        raise Refused(one_line(f"{identifier(name)} is {why}", 200))
     return places.pop()
 
 

@@ -121,24 +121,24 @@ EVIL = """CREATE FUNCTION app.evil({}) RETURNS {} IMMUTABLE LANGUAGE plpgsql AS
         (
             EVIL.format("int", "bool", "true") + "CREATE INDEX ON app.planted (id) WHERE app.evil(1)",
             "SELECT id FROM app.planted",
-            "planted depends on function app.evil(integer), which is not PostgreSQL's own",
+            "app.planted depends on function app.evil(integer), which is not PostgreSQL's own",
         ),
         (
             EVIL.format("int", "bool", "true")
             + "CREATE VIEW app.v_planted AS SELECT 1 FROM app.planted WHERE app.evil(1)",
             "SELECT * FROM app.v_planted",
-            "v_planted is a view, which is not looked into",
+            "app.v_planted is a view, which is not looked into",
         ),
         (
             EVIL.format("int", "bool", "true") + "CREATE TABLE app.child (CHECK (app.evil(1))) INHERITS (app.planted)",
             "SELECT id FROM app.planted",
-            "planted depends on function app.evil(integer)",
+            "app.planted depends on function app.evil(integer)",
         ),
         (
             EVIL.format("text", "bool", "true")
             + "CREATE DOMAIN app.d AS text CHECK (app.evil(VALUE)); ALTER TABLE app.planted ADD y app.d",
             "SELECT id FROM app.planted",
-            "planted depends on type app.d",
+            "app.planted depends on type app.d",
         ),
         (
             EVIL.format("int, text", "bool", "true")
@@ -150,20 +150,25 @@ EVIL = """CREATE FUNCTION app.evil({}) RETURNS {} IMMUTABLE LANGUAGE plpgsql AS
             EVIL.format("int", "bool", "true")
             + "ALTER TABLE app.planted ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON app.planted USING (app.evil(1))",
             "SELECT id FROM app.planted",
-            "planted has row-level security",
+            "app.planted has row-level security",
         ),
         (
             EVIL.format("int", "int", "1") + "CREATE STATISTICS app.s ON (kind + app.evil(1)), id FROM app.planted",
             "SELECT id FROM app.planted",
-            "planted depends on function app.evil(integer)",
+            "app.planted depends on function app.evil(integer)",
         ),
         (
             "CREATE SCHEMA b; CREATE TABLE b.planted ()",
             "SET search_path = app; SELECT id FROM planted",
             "planted is in several schemas",
         ),
-        ("", "INSERT INTO app.planted VALUES (1)", "the role lacks SELECT, INSERT on planted"),
-        ("", "SELECT id FROM app.planted FOR UPDATE", "the role lacks SELECT, UPDATE on planted"),
+        ("", "INSERT INTO app.planted VALUES (1)", "the role lacks SELECT, INSERT on app.planted"),
+        (
+            'CREATE SCHEMA "O\'dd one"; CREATE TABLE "O\'dd one"."T\'able ""planted ""x" ()',
+            'INSERT INTO "O\'dd one"."T\'able ""planted ""x" DEFAULT VALUES',
+            'the role lacks SELECT, INSERT on "O\'dd one"."T\'able ""planted ""x"',
+        ),
+        ("", "SELECT id FROM app.planted FOR UPDATE", "the role lacks SELECT, UPDATE on app.planted"),
         (
             "",
             "SELECT table_to_xml(oid, true, true, '') AS planted FROM pg_class WHERE relname = 'pg_am'",
@@ -205,7 +210,7 @@ def test_a_locked_table_is_not_waited_for(granted: Database) -> None:
     holder.cursor().execute("ALTER TABLE app.planted ADD y int")
     rows = read(granted)
     holder.close()
-    assert "planted is locked" in [row["reason"] for row in rows]
+    assert "app.planted is locked" in [row["reason"] for row in rows]
 
 
 @pytest.mark.pg(">= 16")
