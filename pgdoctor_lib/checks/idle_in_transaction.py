@@ -2,9 +2,18 @@
 
 from pgdoctor_lib.checks.document import Document, Row, epoch
 from pgdoctor_lib.checks.registry import Said, check, graded, severity_of
-from pgdoctor_lib.checks.sessions import clients, ending, evidence, holds, is_idle_in_transaction, told, who
+from pgdoctor_lib.checks.sessions import (
+    clients,
+    ending,
+    evidence,
+    holds,
+    is_idle_in_transaction,
+    left_behind,
+    told,
+    who,
+)
 from pgdoctor_lib.quoting import identifier
-from pgdoctor_lib.units import format_count, format_span
+from pgdoctor_lib.units import format_span
 
 
 @check(category="locks and transactions", scope="server", reads=("activity",))
@@ -34,15 +43,10 @@ def idle_in_transaction(now: Document, before: Document, *, warning_s: float = 3
 def _held(session: Row) -> str:
     """What others may feel of it."""
     if session.get("backend_xid_age") is not None:
-        return f"what it has written and locked: {_left(session['backend_xid_age'])}"
+        return f"what it has written and locked: {left_behind(session['backend_xid_age'])}"
     if session.get("backend_xmin_age") is not None:
-        return f"a snapshot: {_left(session['backend_xmin_age'])}"
+        return f"a snapshot: {left_behind(session['backend_xmin_age'])}"
     return "its locks, if it has any"
-
-
-def _left(age: float) -> str:
-    begun = "one transaction" if age == 1 else f"{format_count(age)} transactions"
-    return f"what {begun} left behind since cannot be cleaned up"
 
 
 def _remedy(session: Row) -> str:

@@ -2,8 +2,19 @@
 
 from pgdoctor_lib.checks.document import Document, Row, epoch
 from pgdoctor_lib.checks.registry import Said, check, graded, severity_of
-from pgdoctor_lib.checks.sessions import clients, doing, ending, evidence, holds, is_upkeep, upkeep, waits_for_lock, who
-from pgdoctor_lib.units import format_count, format_span
+from pgdoctor_lib.checks.sessions import (
+    clients,
+    doing,
+    ending,
+    evidence,
+    holds,
+    is_upkeep,
+    left_behind,
+    upkeep,
+    waits_for_lock,
+    who,
+)
+from pgdoctor_lib.units import format_span
 
 
 @check(
@@ -24,7 +35,7 @@ def long_transaction(now: Document, before: Document, *, warning_s: float = 3600
                 severity,
                 str(session["pid"]),
                 f"{who(session)} has had its transaction open for {format_span(age)}, and is {doing(session)}: "
-                f"what {format_count(_age(session))} transactions left behind since cannot be cleaned up",
+                f"{left_behind(_age(session))}",
                 subject=who(session),
                 threshold=f"{format_span(warning_s)} since the transaction began (critical: {format_span(critical_s)})",
                 evidence=evidence(session),

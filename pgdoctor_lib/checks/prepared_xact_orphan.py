@@ -2,9 +2,9 @@
 
 from pgdoctor_lib.checks.document import Document, Row, epoch
 from pgdoctor_lib.checks.registry import Said, check, graded, severity_of
-from pgdoctor_lib.checks.sessions import told
+from pgdoctor_lib.checks.sessions import left_behind, told
 from pgdoctor_lib.quoting import comment, quote_literal
-from pgdoctor_lib.units import format_count, format_span
+from pgdoctor_lib.units import format_span
 
 
 @check(category="locks and transactions", scope="server", reads=("prepared",), primary=True)
@@ -18,8 +18,8 @@ def prepared_xact_orphan(now: Document, before: Document, *, warning_s: float = 
                 severity,
                 str(gid or row.get("transaction")),
                 f"{name} of {told(row.get('owner'))} in database {told(row.get('datname'))} has waited "
-                f"{format_span(age)} to be committed: it holds its locks, and what "
-                f"{format_count(row.get('xid_age') or 0)} transactions left behind since cannot be cleaned up",
+                f"{format_span(age)} to be committed: it holds its locks, and "
+                f"{left_behind(row.get('xid_age') or 0)}",
                 subject=name,
                 threshold=f"{format_span(warning_s)} since it was prepared (critical: {format_span(critical_s)})",
                 evidence={**row, "count": now.total("prepared").get("count")},

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from pgdoctor_lib.checks.document import Document, NotExamined, Row
 from pgdoctor_lib.quoting import quote_literal
-from pgdoctor_lib.units import format_span
+from pgdoctor_lib.units import format_count, format_span
 
 _EVIDENCE = (
     "pid",
@@ -76,6 +76,12 @@ def doing(session: Row) -> str:
     """For people: "idle in transaction for 15 min"."""
     state, age = session.get("state"), session.get("state_age_s")
     return told(state) + (f" for {format_span(age)}" if state and age is not None else "")
+
+
+def left_behind(age: float) -> str:
+    """What is kept from being cleaned up by a transaction since which that many have begun."""
+    begun = "one transaction" if age == 1 else f"{format_count(age)} transactions"
+    return f"what {begun} left behind since cannot be cleaned up"
 
 
 def told(text: object, most: int = 100) -> str:

@@ -50,6 +50,11 @@ def test_what_an_age_comes_to() -> None:
     assert found.severity is Severity.CRITICAL
 
 
+def test_one_transaction_is_one() -> None:
+    [found] = old(3600.0, backend_xmin_age=1)
+    assert found.summary.endswith(": what one transaction left behind since cannot be cleaned up")
+
+
 def test_what_takes_long_by_nature() -> None:
     assert old(90000.0, backend_xmin_age=None) == []
     assert old(None) == []

@@ -42,6 +42,11 @@ def test_what_an_age_comes_to() -> None:
     )
 
 
+def test_one_transaction_is_one() -> None:
+    [found] = prepared(300.0, xid_age=1)
+    assert found.summary.endswith(" and what one transaction left behind since cannot be cleaned up")
+
+
 def test_a_name_that_is_not_told() -> None:
     [found] = prepared(300.0, gid=None)
     assert (found.key, found.subject) == ("740", "prepared transaction 740")
