@@ -17,7 +17,7 @@ from pgdoctor_lib.report.compare import compare as compare_documents
 from pgdoctor_lib.report.statements import Statement, Statements
 from pgdoctor_lib.snapshot import iso_time
 
-SECTIONS = ("settings", "extensions", "schema", "database_sizes", "table_sizes", "queries", "server", "database")
+SECTIONS = ("settings", "extensions", "schema", "database_sizes", "table_sizes", "queries", "database")
 _MOST, _HEAD_CHARS = 100, 40
 _TYPED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 _QUICK = (("an hour ago", 3600), ("a day ago", 86_400), ("a week ago", 7 * 86_400))
