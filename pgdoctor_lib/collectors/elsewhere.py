@@ -44,8 +44,8 @@ class Elsewhere:
 
         `facts`: of the database that lacks it.
         """
-        now = time.monotonic()
-        place = self._place if self._place and now < self._place.until else None
+        now, before = time.monotonic(), self._place
+        place = before if before and now < before.until else None
         if place and place.dbname is None:
             return nothing(place.why, create(facts))
         failures: list[str] = []
@@ -57,10 +57,9 @@ class Elsewhere:
                         return found
         except DeadlineExceeded as error:
             failures.append(error.message)
-        if place:  # it has gone from there, or is not to be had now: the next cycle searches
-            self._place = None
-        else:
-            self._place = _Place(None, now + AGAIN_S, _why(failures))
+        if self._place is before:  # else another found it, or searched in vain, meanwhile
+            # Where it has gone from its place, or is not to be had there now, the next cycle searches.
+            self._place = None if place else _Place(None, now + AGAIN_S, _why(failures))
         return nothing(_why(failures), create(facts))
 
 
