@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pgdoctor_lib.collectors.registry import query
@@ -15,11 +14,12 @@ from pgdoctor_lib.postgres.session import Session
 from pgdoctor_lib.secret import one_line
 
 SEARCH_S = 5.0  # for all the databases that might have the extension together: they answer soon, or hold up the cycle
+EACH_S = SEARCH_S / 3  # for one of them, until whoever is in it leaves, and to connect
 AGAIN_S = 300.0  # until it is searched for again where it was not found; then it may have been created
 FOUND_S = 3600.0
 
-Enter = Callable[[str], AbstractContextManager[Session]]
-"""A session in the database of that name."""
+Visit = Callable[[str, Callable[[Session], TopQueries | None]], TopQueries | None]
+"""Has a session in the database of that name used, and hands on what comes of it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Elsewhere:
         self._place: _Place | None = None
 
     def read(
-        self, databases: list[str], enter: Enter, read: Callable[[Session], TopQueries], facts: Facts
+        self, databases: list[str], visit: Visit, read: Callable[[Session], TopQueries], facts: Facts
     ) -> TopQueries:
         """What `read` finds in another database: the first that has the extension and lets us in.
 
@@ -52,7 +52,7 @@ class Elsewhere:
         try:
             with deadline(SEARCH_S, "the search for pg_stat_statements"):
                 for dbname in databases if place is None else [place.dbname]:
-                    if found := _in(str(dbname), enter, read, failures):
+                    if found := _in(str(dbname), visit, read, failures):
                         self._place = place or _Place(dbname, now + FOUND_S)
                         return found
         except DeadlineExceeded as error:
@@ -70,11 +70,10 @@ def candidates(session: Session) -> list[str]:
     return [row[0] for row in rows if len(row) == 1 and row[0]]
 
 
-def _in(dbname: str, enter: Enter, read: Callable[[Session], TopQueries], failures: list[str]) -> TopQueries | None:
+def _in(dbname: str, visit: Visit, read: Callable[[Session], TopQueries], failures: list[str]) -> TopQueries | None:
     try:
-        with enter(dbname) as session:
-            return read(session) if readable(session.facts) else None
-    except DatabaseError as error:
+        return visit(dbname, lambda session: read(session) if readable(session.facts) else None)
+    except (DatabaseError, DeadlineExceeded) as error:
         failures.append(one_line(f"{dbname}: {error.message}", 200))
         return None
 

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pgdoctor_lib.collectors import elsewhere, pgbouncer, plans, top_queries
@@ -14,6 +13,7 @@ from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.recorder import STEP_S, Recorder
 from pgdoctor_lib.collectors.registry import Asked, sections
 from pgdoctor_lib.collectors.remedies import failed, unprivileged
+from pgdoctor_lib.collectors.rooms import Room
 from pgdoctor_lib.collectors.schema_changes import SchemaChanges
 from pgdoctor_lib.collectors.statements import Statements
 from pgdoctor_lib.collectors.top_queries import TopQueries
@@ -210,24 +210,20 @@ class Collecting:
         def read(there: Session) -> TopQueries:
             return self._statements(session, there, elsewhere.SEARCH_S)
 
-        return self._server.elsewhere.read(databases, self._enter, read, session.facts)
+        return self._server.elsewhere.read(databases, self._visit, read, session.facts)
 
-    @contextmanager
-    def _enter(self, dbname: str) -> Iterator[Session]:
-        """Another database, by the session that is kept in it, if there is one."""
+    def _visit(self, dbname: str, use: Callable[[Session], TopQueries | None]) -> TopQueries | None:
+        """Another database, by the session that is kept in it, if there is one and it still serves."""
         room = self._server.rooms.any_room(self._at(dbname))
-        with room.alone(elsewhere.SEARCH_S):
-            kept = room.take(time.monotonic())
-            session = kept or connect(self._dsn, dbname=dbname, connect_timeout_s=1, total_s=elsewhere.SEARCH_S)
-            try:
-                yield session
-            except BaseException:
-                session.close()
-                raise
-            if kept and session.is_open:
-                room.session = session
-            else:
-                session.close()
+        with room.alone(elsewhere.EACH_S):
+            if kept := room.take(time.monotonic()):
+                try:
+                    return _used(kept, room, use)
+                except DatabaseError as error:
+                    if not is_lost(error):
+                        raise
+            with connect(self._dsn, dbname=dbname, connect_timeout_s=1, total_s=elsewhere.EACH_S) as session:
+                return use(session)
 
     def _at(self, dbname: str) -> tuple[str, str | None]:
         """Which rooms: those of a role are its own."""
@@ -352,6 +348,18 @@ def _with(collected: Collected, found: TopQueries, changes: Section | None) -> C
     before = (each for each in collected.errors if each.collector != top_queries.NAME or found.json is None)
     errors = tuple(dict.fromkeys([*before, *found.errors]))  # what was refused is told once
     return replace(collected, sections=sections_now, top_queries=found.json, errors=errors, costs=costs)
+
+
+def _used(kept: Session, room: Room, use: Callable[[Session], TopQueries | None]) -> TopQueries | None:
+    """What comes of the session, which stays in the room if all went well."""
+    try:
+        found = use(kept)
+    except BaseException:
+        kept.close()
+        raise
+    if kept.is_open:
+        room.session = kept
+    return found
 
 
 def _json_of(text: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from pgdoctor_lib.collectors.elsewhere import Elsewhere, candidates
 from pgdoctor_lib.collectors.known import LASTS_S, MOST, Known
 from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.collectors.statements import OLD_S, Statements
+from pgdoctor_lib.collectors.top_queries import TopQueries
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
@@ -222,10 +223,15 @@ def test_the_extension_in_another_database(database: Database) -> None:
         with connect(dsn) as session:
             databases, facts = candidates(session), session.facts
         statements = Statements(20, "masked")
+
+        def visit(name: str, use: Callable[[Session], TopQueries | None]) -> TopQueries | None:
+            with connect(dsn, dbname=name) as there:
+                return use(there)
+
         found = Found(
             Elsewhere().read(
                 databases,
-                lambda name: connect(dsn, dbname=name),
+                visit,
                 lambda there: of(statements, there, 0.0, database),
                 facts,
             )
