@@ -7,6 +7,7 @@ its connections for them, and none once two thirds are taken.
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.session import Session
@@ -19,12 +20,17 @@ _LEAST = 3  # that a database takes
 
 
 class Room:
-    """One database, for one role and whoever collects from it. `session`: kept since the last time, or None."""
+    """One database, for one role and whoever collects from it. `session`: kept since the last time, or None.
 
-    def __init__(self) -> None:
+    `database`: which, and for which role, whatever tells them apart; `is_left`: nobody collects from it any more.
+    """
+
+    def __init__(self, database: Hashable) -> None:
+        self.database = database
         self._lock = threading.Lock()
         self.session: Session | None = None
         self.opened_at = 0.0
+        self.is_left = False
 
     @contextmanager
     def alone(self, limit_s: float) -> Iterator[None]:
@@ -59,31 +65,42 @@ class Room:
                     session.close()
                 raise
             if session and session.is_open:
-                self.session = session
+                self.keep(session)
         finally:
             self._lock.release()
 
-    def close(self) -> None:
-        """End the session that is kept."""
+    def keep(self, session: Session) -> None:
+        """For the next time; where there will be none, it ends."""
+        if self.is_left:
+            session.close()
+        else:
+            self.session = session
+
+    def leave(self) -> None:
+        """End the session that is kept, now or once it is given back."""
+        self.is_left = True
         if self.session:
             self.session.close()
             self.session = None
 
 
 class Rooms:
-    """All of a server's. `database`: a database and a role, whatever tells them apart."""
+    """All of a server's that somebody collects from, or is in."""
 
     def __init__(self) -> None:
-        self._rooms: dict[Hashable, dict[str, Room]] = {}
+        self._rooms: WeakSet[Room] = WeakSet()
         self._scarce_until = 0.0
 
-    def room(self, database: Hashable, name: str) -> Room:
-        """That of whoever collects from this database and role as `name`: nobody waits for another's that hangs."""
-        return self._rooms.setdefault(database, {}).setdefault(name, Room())
+    def room(self, database: Hashable) -> Room:
+        """One for somebody who collects from this database: nobody waits for another's that hangs."""
+        room = Room(database)
+        self._rooms.add(room)
+        return room
 
     def any_room(self, database: Hashable) -> Room:
-        """That of whoever collects from it, if there is one, else one for those who come by."""
-        return next(iter(self._rooms.get(database, {}).values()), None) or self.room(database, "")
+        """One of those who collect from it, rather with a session that is kept; else one for those who come by."""
+        here = (room for room in self._rooms if room.database == database and not room.is_left)
+        return max(here, key=lambda room: room.session is not None, default=None) or self.room(database)
 
     def refused(self, now: float) -> None:
         """The server had no connection left: those that are kept are given up, each when its turn comes."""
@@ -99,5 +116,4 @@ class Rooms:
             most = min(most, limits.of_role - _FREE)
         if 0 <= limits.of_database < _LEAST:
             most = 0
-        rooms = (room for here in self._rooms.values() for room in here.values())
-        return sum(room.session is not None for room in rooms) < most
+        return sum(room.session is not None for room in self._rooms) < most

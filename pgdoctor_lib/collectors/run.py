@@ -79,7 +79,7 @@ class Collecting:
         self._server = routine.server if routine else self._memory
         self._budget = Budget(routine.allowance, routine.interval_s, routine.server.comers) if routine else None
         self._schema_changes = SchemaChanges()
-        self._room = self._server.rooms.room(self._at(dsn.dbname), routine.name if routine else "")
+        self._room = self._server.rooms.room(self._at(dsn.dbname))
 
     def once(self, budget_s: float = BUDGET_S) -> Collected:
         """Collect what is due, within about `budget_s`. `DatabaseError`: the database cannot be examined at all."""
@@ -107,8 +107,8 @@ class Collecting:
             return math.inf  # the next cycle tells
 
     def close(self) -> None:
-        """End the session that is kept."""
-        self._room.close()
+        """End the session that is kept: nothing is collected any more."""
+        self._room.leave()
 
     def _reopen(self) -> None:
         """A session to look in, which the next cycle uses, too, in place of one that had grown large."""
@@ -118,7 +118,8 @@ class Collecting:
         with deadline(REOPEN_S, "the connection"), self._room.alone(REOPEN_S):
             session = connect(self._dsn, connect_timeout_s=REOPEN_S, total_s=REOPEN_S)
             session.prepares = self._is_often
-            self._room.session, self._room.opened_at = session, time.monotonic()
+            self._room.opened_at = time.monotonic()
+            self._room.keep(session)
 
     def _come(self, budget_s: float) -> "_Come":
         """By the session that is kept, where it still serves."""
@@ -161,7 +162,7 @@ class Collecting:
             session.close()
             raise
         if self._may_keep(session, server):
-            self._room.session = session
+            self._room.keep(session)
         else:
             session.close()
         return _Come(collected, found, server, session)
@@ -358,7 +359,7 @@ def _used(kept: Session, room: Room, use: Callable[[Session], TopQueries | None]
         kept.close()
         raise
     if kept.is_open:
-        room.session = kept
+        room.keep(kept)
     return found
 
 

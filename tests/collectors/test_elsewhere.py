@@ -114,3 +114,29 @@ def test_a_kept_session_that_ended_meanwhile_is_replaced(lacking: tuple[Database
     assert collected.top_queries is not None and collected.errors == ()
     there.close()
     one.close()
+
+
+def test_a_session_that_is_lent_ends_with_the_room_of_its_owner(lacking: tuple[Database, Database]) -> None:
+    _, has = lacking
+    memory = Memory()
+    there = collecting(has.server, has.name, memory)
+    there.once()
+    there.once()
+    room = memory.rooms.any_room(there._at(has.name))
+    kept_session(has.server, has.name)
+    with room.lent(time.monotonic()) as session:
+        assert session
+        there.close()
+        assert session.is_open, "somebody is at work in it"
+    wait_for(lambda: has.server.sql(BACKENDS, (has.name,)) == [], "a session was left")
+
+
+def test_rooms_are_forgotten_with_whoever_was_in_them() -> None:
+    rooms = Memory().rooms
+    for number in range(10):
+        rooms.any_room((f"db_{number}", "role"))
+        rooms.room((f"db_{number}", "role"))
+    assert len(rooms._rooms) == 0
+    one, other = rooms.room("db"), rooms.room("db")
+    assert one is not other
+    assert rooms.any_room("db") in (one, other)

@@ -331,7 +331,10 @@ def test_few_connections_are_kept_where_there_are_few(make_server: Callable[...,
     server.sql("ALTER ROLE monitor CONNECTION LIMIT 22")
     for each in several:
         each.close()
-        each.once()
+    several = [collecting(server.dsn(db.name, "monitor", "secret"), db.name, memory) for db in databases]
+    for _ in range(2):
+        for each in several:
+            each.once()
     wait_for(lambda: len(server.backends("pgdoctor")) == 2, "not two are kept")
     server.sql("ALTER ROLE monitor CONNECTION LIMIT 2")
     with pytest.raises(DatabaseError, match="too many connections for role"):
