@@ -60,6 +60,11 @@ def format_span(seconds: float) -> str:
     return f"{whole // 60} min" if whole >= 60 else f"{whole} s"
 
 
+def format_used(percent: float, *, is_left: bool) -> str:
+    """For people: "99.7 %"; never 100 while something is left."""
+    return f"{min(percent, 99.9) if is_left else percent:.1f} %"
+
+
 def format_count(number: float) -> str:
     """For people: "812", "12,345", "1.2 million", "3.4 billion"."""
     for word, size in (("billion", 1e9), ("million", 1e6)):

@@ -4,7 +4,9 @@ from pgdoctor_lib.checks import delta
 from pgdoctor_lib.checks.document import Document, NotExamined, Row
 from pgdoctor_lib.checks.registry import Said, check, graded, severity_of
 from pgdoctor_lib.checks.sequence_exhaustion import trend
+from pgdoctor_lib.checks.widening import CAUTION, widened
 from pgdoctor_lib.quoting import identifier
+from pgdoctor_lib.units import format_used
 
 _EVIDENCE = ("data_type", "sequencename", "last_value", "greatest_value", "limit_value", "used_percent", "reltuples")
 
@@ -23,15 +25,14 @@ def int4_pk(now: Document, before: Document, *, warning_percent: float = 50, cri
         yield graded(
             severity,
             key,
-            f"{row.get('data_type')} column {key} has used {row['used_percent']:.0f} % of the numbers that its type "
-            f"holds{_of(row)}: beyond them INSERT fails",
+            f"{row.get('data_type')} column {key} has used {_used(row)} of the numbers that its type holds{_of(row)}: "
+            "beyond them INSERT fails",
             subject=key,
             threshold=f"warning from {warning_percent:g} %, critical from {critical_percent:g} % of "
             f"{row.get('limit_value')} on: to make it a bigint takes long",
             evidence={each: row.get(each) for each in _EVIDENCE},
             remedy=_remedy(row),
-            caution="writes the table and its indexes anew, and locks out everybody while it does: for a large table "
-            "add a bigint column, fill it bit by bit, and exchange the two",
+            caution=CAUTION,
             days_left=_days_left(now, row),
             because_of=f"sequence-exhaustion:{_sequence(row)}",
         )
@@ -40,6 +41,11 @@ def int4_pk(now: Document, before: Document, *, warning_percent: float = 50, cri
             f"PGDoctor's role may not read the sequences of {count} columns; GRANT pg_read_all_data (14+), or SELECT "
             "on the sequences, to it"
         )
+
+
+def _used(row: Row) -> str:
+    last = row.get("greatest_value") if row.get("last_value") is None else row["last_value"]
+    return format_used(row["used_percent"], is_left=abs(last or 0) < abs(row.get("limit_value") or 0))
 
 
 def _of(row: Row) -> str:
@@ -63,11 +69,8 @@ def _days_left(now: Document, row: Row) -> float | None:
 
 
 def _remedy(row: Row) -> str:
-    table = identifier(str(row.get("schemaname")), str(row.get("relname")))
-    lines = [
-        "-- columns that reference it first; then, when nobody needs the table:",
-        f"ALTER TABLE {table} ALTER COLUMN {identifier(str(row.get('attname')))} TYPE bigint;",
-    ]
+    table = str(row.get("schemaname")), str(row.get("relname"))
+    lines = widened(table, str(row.get("attname")), row)
     if row.get("sequencename") and row.get("ref_relid") is None:
         sequence = identifier(str(row.get("sequence_schemaname")), str(row["sequencename"]))
         lines.append(f"ALTER SEQUENCE {sequence} AS bigint;")

@@ -14,7 +14,9 @@
 -- | `last_value` | of that sequence; `null` where it was never used, or not read |
 -- | `greatest_value` | where no sequence was read, the greatest in the column's histogram (pg_stats, which holds only what the role may SELECT) |
 -- | `limit_value`, `used_percent` | where the numbers end that the type holds (of a descending sequence: the least), and what has been used of them |
--- | `reltuples` | rows of the table, as of the last VACUUM or ANALYZE |
+-- | `is_partition_key` | whether the table is partitioned by it, so that its type cannot be changed |
+-- | `reltuples`, `size_bytes` | of the table, without indexes and TOAST, as of the last VACUUM or ANALYZE |
+-- | `referencing_count`, `referencing` | of the 20 that are most used: columns of these types that reference it, or one that does, whose tables are no partitions; the 20 of the largest tables, each with its `schemaname`, `relname`, `attname`, `is_partition_key` and `size_bytes`. `null` for the others |
 --
 -- Sequences are read and left out for the reasons given in sequences.sql.
 -- Of a CASE half of the rows are expected, whatever an old or missing ANALYZE tells of the catalogs: see schema.sql.
@@ -49,8 +51,8 @@ WITH held AS MATERIALIZED (
         SELECT d.oid, walk.base FROM walk JOIN pg_type d ON d.typbasetype = walk.oid AND d.typtype = 'd'
     )
     SELECT * FROM walk
-), pair AS MATERIALIZED (
-    SELECT conrelid AS relid, k.attnum, confrelid AS ref_relid, k.ref_attnum
+), tie AS MATERIALIZED (
+    SELECT conrelid AS relid, k.attnum, confrelid AS ref_relid, k.ref_attnum, an.base, rn.base AS ref_base
       FROM pg_constraint
  CROSS JOIN LATERAL unnest(conkey, confkey) k (attnum, ref_attnum)
       JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum
@@ -59,7 +61,11 @@ WITH held AS MATERIALIZED (
       JOIN number rn ON rn.oid = r.atttypid
      WHERE contype = 'f'
        AND conparentid = 0
-       AND (an.base = 21 AND rn.base IN (23, 20) OR an.base = 23 AND rn.base = 20)
+       AND an.base IN (21, 23)
+), pair AS MATERIALIZED (
+    SELECT relid, attnum, ref_relid, ref_attnum
+      FROM tie
+     WHERE base = 21 AND ref_base IN (23, 20) OR base = 23 AND ref_base = 20
 ), key AS MATERIALIZED (
     SELECT coalesce(fed.relid, sole.relid) AS relid,
            coalesce(fed.attnum, sole.attnum) AS attnum,
@@ -129,6 +135,43 @@ WITH held AS MATERIALIZED (
            END AS greatest_value
       FROM shown
       JOIN pg_namespace n ON n.oid = relnamespace
+), near AS MATERIALIZED (
+    SELECT relid, attnum
+      FROM measured
+     WHERE last_value IS NOT NULL OR greatest_value IS NOT NULL
+     GROUP BY relid, attnum
+     ORDER BY max(abs(coalesce(last_value, greatest_value)) / limit_value::float8) DESC, relid, attnum
+     LIMIT 20
+), referencing AS MATERIALIZED (
+    WITH RECURSIVE walk (root_relid, root_attnum, relid, attnum) AS (
+        SELECT relid, attnum, relid, attnum FROM near
+         UNION
+        SELECT root_relid, root_attnum, tie.relid, tie.attnum
+          FROM walk
+          JOIN tie ON ref_relid = walk.relid AND ref_attnum = walk.attnum
+    ), ranked AS (
+        SELECT walk.*, row_number() OVER (PARTITION BY root_relid, root_attnum ORDER BY relpages DESC, relid, attnum) AS place
+          FROM walk
+          JOIN pg_class ON oid = relid
+         WHERE (relid, attnum) <> (root_relid, root_attnum)
+           AND NOT relispartition
+    )
+    SELECT near.relid,
+           near.attnum,
+           count(ranked.relid) AS count,
+           coalesce(json_agg(json_build_object(
+               'schemaname', n.nspname,
+               'relname', c.relname,
+               'attname', a.attname,
+               'is_partition_key', EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = a.attrelid AND a.attnum = ANY (partattrs)),
+               'size_bytes', greatest(c.relpages, 0) * current_setting('block_size')::bigint) ORDER BY place)
+             FILTER (WHERE place <= 20), '[]') AS columns
+      FROM near
+      LEFT JOIN ranked ON root_relid = near.relid AND root_attnum = near.attnum
+      LEFT JOIN pg_class c ON c.oid = ranked.relid
+      LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+      LEFT JOIN pg_attribute a ON a.attrelid = ranked.relid AND a.attnum = ranked.attnum
+     GROUP BY near.relid, near.attnum
 )
 SELECT m.relid::bigint AS relid,
        m.nspname AS schemaname,
@@ -160,8 +203,14 @@ SELECT m.relid::bigint AS relid,
             THEN round(greatest(100.0 * coalesce(m.last_value, m.greatest_value) / m.limit_value
                                   * CASE WHEN q.seqincrement < 0 THEN -1 ELSE 1 END, 0), 2)
        END AS used_percent,
-       m.reltuples
+       EXISTS (SELECT FROM pg_partitioned_table WHERE partrelid = m.relid AND m.attnum = ANY (partattrs)) AS is_partition_key,
+       m.reltuples,
+       greatest(c.relpages, 0) * current_setting('block_size')::bigint AS size_bytes,
+       g.count AS referencing_count,
+       g.columns AS referencing
   FROM measured m
+  JOIN pg_class c ON c.oid = m.relid
+  LEFT JOIN referencing g ON g.relid = m.relid AND g.attnum = m.attnum
   LEFT JOIN pg_class r ON r.oid = m.ref_relid
   LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace
   LEFT JOIN pg_attribute ra ON ra.attrelid = m.ref_relid AND ra.attnum = m.ref_attnum

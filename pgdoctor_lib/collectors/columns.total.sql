@@ -38,8 +38,8 @@ WITH held AS MATERIALIZED (
         SELECT d.oid, walk.base FROM walk JOIN pg_type d ON d.typbasetype = walk.oid AND d.typtype = 'd'
     )
     SELECT * FROM walk
-), pair AS MATERIALIZED (
-    SELECT conrelid AS relid, k.attnum, confrelid AS ref_relid, k.ref_attnum
+), tie AS MATERIALIZED (
+    SELECT conrelid AS relid, k.attnum, confrelid AS ref_relid, k.ref_attnum, an.base, rn.base AS ref_base
       FROM pg_constraint
  CROSS JOIN LATERAL unnest(conkey, confkey) k (attnum, ref_attnum)
       JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum
@@ -48,7 +48,11 @@ WITH held AS MATERIALIZED (
       JOIN number rn ON rn.oid = r.atttypid
      WHERE contype = 'f'
        AND conparentid = 0
-       AND (an.base = 21 AND rn.base IN (23, 20) OR an.base = 23 AND rn.base = 20)
+       AND an.base IN (21, 23)
+), pair AS MATERIALIZED (
+    SELECT relid, attnum, ref_relid, ref_attnum
+      FROM tie
+     WHERE base = 21 AND ref_base IN (23, 20) OR base = 23 AND ref_base = 20
 ), key AS MATERIALIZED (
     SELECT coalesce(fed.relid, sole.relid) AS relid,
            coalesce(fed.attnum, sole.attnum) AS attnum,

@@ -82,6 +82,14 @@ def test_what_is_told(more: dict[str, object], told: list[Severity]) -> None:
     assert [each.severity for each in judged("int4-pk", planted(columns=rows[:1] * 2))] == told
 
 
+@pytest.mark.parametrize(
+    ("used", "last", "words"), [(99.65, 997, "99.7 %"), (100, 999, "99.9 %"), (100, 1000, "100.0 %")]
+)
+def test_what_is_left_is_never_none_of_it(used: float, last: int, words: str) -> None:
+    [found] = judged("int4-pk", planted(columns=[{**COLUMN, "used_percent": used, "last_value": last}]))
+    assert f"has used {words} of the numbers" in found.summary
+
+
 def test_days_left_and_whose_end_it_is() -> None:
     now = planted(columns=[COLUMN])
     now.trends = {"sequence:s.q": [(now.server_time - 86400, 400)]}

@@ -26,6 +26,44 @@ def test_a_serial_column(database: Database, doctor: Callable[..., Doctor]) -> N
     assert database.sql("SELECT * FROM t") == [(3000000001,)]
 
 
+TIED = """
+CREATE TABLE t (id serial PRIMARY KEY, "Up" int REFERENCES t);
+CREATE TABLE one (id int PRIMARY KEY REFERENCES t);
+CREATE TABLE "Two" (a int REFERENCES one, b int REFERENCES t, c smallint REFERENCES t, d bigint REFERENCES t);
+CREATE TABLE tree (id int REFERENCES t, n int) PARTITION BY LIST (n);
+CREATE TABLE tree_1 PARTITION OF tree FOR VALUES IN (1);
+SELECT setval('t_id_seq', 2000000000);
+"""
+
+
+def test_columns_that_reference_it(database: Database, doctor: Callable[..., Doctor]) -> None:
+    database.sql(TIED)
+    database.sql(f'GRANT SELECT, USAGE ON SEQUENCE t_id_seq TO "{database.role}"')
+    sequences, keys = doctor(database, "sequence-exhaustion"), doctor(database, "int4-pk")
+    found = sequences.sick()
+    assert 'ALTER TABLE public."Two" ALTER COLUMN a TYPE bigint, ALTER COLUMN b TYPE bigint' in found.remedy
+    assert 'ALTER TABLE public.t ALTER COLUMN "Up" TYPE bigint, ALTER COLUMN id TYPE bigint;\n' in found.remedy
+    [same] = [each.remedy for each in keys.look() if each.key == "public.t.id"]
+    assert found.remedy.rpartition("ALTER SEQUENCE")[0] == same.rpartition("ALTER SEQUENCE")[0]
+    paste(database, found.remedy)
+    sequences.healthy()
+    keys.healthy()
+    narrow = "SELECT attname FROM pg_attribute WHERE attrelid >= 16384 AND attnum > 0 AND atttypid IN (21, 23)"
+    assert database.sql(f"{narrow} AND attname <> 'n' AND attrelid NOT IN (SELECT seqrelid FROM pg_sequence)") == []
+
+
+def test_a_column_that_cannot_be_altered(database: Database, doctor: Callable[..., Doctor]) -> None:
+    database.sql("CREATE TABLE t (id serial PRIMARY KEY); SELECT setval('t_id_seq', 2000000000)")
+    database.sql("CREATE TABLE tree (id int REFERENCES t) PARTITION BY LIST (id)")
+    database.sql(f'GRANT SELECT, USAGE ON SEQUENCE t_id_seq TO "{database.role}"')
+    found = doctor(database, "sequence-exhaustion").sick()
+    assert (
+        "-- public.tree is partitioned by id, whose type cannot be changed: make it anew, and fill it\n" in found.remedy
+    )
+    paste(database, found.remedy)
+    doctor(database, "sequence-exhaustion").healthy()
+
+
 def test_an_identity_and_one_that_counts_down(database: Database, doctor: Callable[..., Doctor]) -> None:
     database.sql("CREATE TABLE t (id smallint GENERATED ALWAYS AS IDENTITY); CREATE SEQUENCE down AS int INCREMENT -1")
     database.sql("CREATE SEQUENCE wheel MAXVALUE 10 CYCLE")
@@ -70,6 +108,48 @@ SEQUENCE = {
 def test_what_is_told(more: dict[str, object], told: list[Severity]) -> None:
     found = judged("sequence-exhaustion", planted(sequences=[{**SEQUENCE, **more}]))
     assert [each.severity for each in found] == told
+
+
+COLUMN = {"schemaname": "s", "relname": "t", "attname": "id", "referencing_count": 0, "referencing": []}
+OWNER = {f"owner_{name}": COLUMN[name] for name in ("schemaname", "relname", "attname")}
+OTHER = {"schemaname": "s", "relname": "u", "attname": "t_id", "size_bytes": 3 * 1024**2}
+ASKED = "SELECT conrelid::regclass, conname FROM pg_constraint WHERE confrelid = 's.t'::regclass;"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ([], ["-- columns that reference it first; when", f"-- which are these: {ASKED}"]),
+        ([{**COLUMN, "referencing_count": None, "referencing": None}], [f"-- which are these: {ASKED}"]),
+        ([COLUMN], ["-- when nobody needs the table:"]),
+        (
+            [{**COLUMN, "referencing_count": 21, "referencing": [OTHER]}],
+            ["-- columns that reference it first (3.0 MiB); when", f"-- 20 more columns are not named: {ASKED}", "s.u"],
+        ),
+    ],
+)
+def test_what_is_known_of_references(columns: list[dict[str, object]], words: list[str]) -> None:
+    row = {**SEQUENCE, **OWNER, "owner_data_type": "integer"}
+    [found] = judged("sequence-exhaustion", planted(sequences=[row], columns=columns))
+    assert all(each in found.remedy for each in words)
+    assert "\nALTER TABLE s.t ALTER COLUMN id TYPE bigint;\n" in found.remedy
+    assert "locks out everybody" in found.caution
+
+
+@pytest.mark.parametrize(
+    ("used", "left", "limit", "words"),
+    [
+        (99.99, 1, 100, ("99.9 %", "100 on: the sequence's own limit")),
+        (100, 1, 100, ("99.9 %", "")),  # the server has rounded it
+        (100, 0, 100, ("100.0 %", "")),
+        (99.65, 1, 2**31 - 1, ("99.7 %", "2147483647 on: what its column's type holds")),
+    ],
+)
+def test_what_is_left_is_never_none_of_it(used: float, left: int, limit: int, words: tuple[str, str]) -> None:
+    row = {**SEQUENCE, "used_percent": used, "values_left": left, "limit_value": limit}
+    row |= {**OWNER, "owner_data_type": "integer"}
+    [found] = judged("sequence-exhaustion", planted(sequences=[row]))
+    assert words[0] in found.summary and words[1] in found.threshold
 
 
 @pytest.mark.parametrize(("sign", "limit"), [(1, 100), (-1, -100)])

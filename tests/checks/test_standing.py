@@ -44,6 +44,7 @@ def test_every_file_is_a_check() -> None:
         "state",
         "statements",
         "waits",
+        "widening",
     }
     assert (
         modules - spine == {path.stem for path in FOLDER.glob("*.md")} == {name.replace("-", "_") for name in checks()}

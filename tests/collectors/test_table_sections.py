@@ -484,6 +484,7 @@ def test_columns_near_their_end(database: Database, collect: Collect) -> None:
     assert (narrow["sequencename"], narrow["is_primary_key"]) == ("wide_id_seq", False)
     assert (fed["sequencename"], fed["is_primary_key"]) == ("shared", False)
     assert found.row("columns", attname="other")["is_identity"] is True
+    assert (near["referencing_count"], near["referencing"], near["size_bytes"]) == (0, [], 0)
     seen = found.row("columns", relname="seen")
     assert (seen["greatest_value"], seen["last_value"], seen["reltuples"]) == (1288490188, None, 1000)
     total = found.sections["columns"]["total"]
