@@ -42,11 +42,15 @@ class SchemaChanges:
         text = next((section.json for section in sections if section.name == OF), None)
         if text is None:
             return None
+        try:
+            now = _objects(text)
+        except (ValueError, RecursionError):
+            return None  # it is JSON, but none that Python reads: nothing compares
         before, since = self._kept, self._kept_at
         self._kept, self._kept_at = zlib.compress(text.encode("utf-8", "replace"), 1), time.time()
         if before is None:
             return None
-        changes = list(_changes(_objects(zlib.decompress(before)), _objects(text)))
+        changes = list(_changes(_objects(zlib.decompress(before)), now))
         return Section(NAME, _told(changes, since)) if changes else None
 
 

@@ -62,3 +62,13 @@ def test_many_changes_and_schemas_in_place_of_objects() -> None:
     assert section is not None
     assert [(row["change"], row["schemaname"]) for row in json.loads(section.json)["rows"]] == [("altered", "public")]
     assert changes.of((Section("tables", "{}"),)) is None
+
+
+def test_what_cannot_be_read_is_as_if_it_had_not_been_collected() -> None:
+    changes = SchemaChanges()
+    deep = f'{{"rows":{"[" * 100_000}{"]" * 100_000}}}'
+    for spoiled in (f'{{"rows":[{"9" * 5000}]}}', deep):
+        assert changes.of(schema({"public": "a"})) is None
+        assert changes.of((Section("schema", spoiled),)) is None
+    section = changes.of(schema({"public": "b"}))
+    assert section is not None and json.loads(section.json)["total"]["altered_count"] == 1

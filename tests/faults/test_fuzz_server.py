@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from psycogreen.gevent import gevent_wait_callback
 from psycopg2.extensions import set_wait_callback
 
-from pgdoctor_lib.collectors.json_text import MAX_CHARS, NO_JSON, is_json
+from pgdoctor_lib.collectors.json_text import MAX_CHARS, MAX_DIGITS, NO_JSON, is_json
 from pgdoctor_lib.collectors.registry import sections
 from pgdoctor_lib.collectors.run import collect
 from pgdoctor_lib.config.dsn import Dsn
@@ -155,7 +155,8 @@ def _refuse(word: str) -> None:
 def test_json_of_any_depth_and_length() -> None:
     assert not is_json("[" * 200_000 + "]" * 200_000, "[")
     assert not is_json(f'["{"x" * MAX_CHARS}"]', "[")
-    assert is_json(f"[{'9' * 10_000}, 1e999]", "[")
+    assert is_json(f"[-{'9' * (MAX_DIGITS - 1)}, 1e999]", "[")
+    assert not is_json(f"[{'9' * (MAX_DIGITS + 1)}]", "[")
 
 
 @pytest.mark.full
