@@ -7,8 +7,8 @@ from pgdoctor_lib.checks import delta
 from pgdoctor_lib.checks.document import Document, Row
 from pgdoctor_lib.checks.registry import Said, Sample, check, graded, severity_of
 from pgdoctor_lib.finding import Finding
-from pgdoctor_lib.quoting import comment, identifier
-from pgdoctor_lib.units import format_count
+from pgdoctor_lib.quoting import identifier
+from pgdoctor_lib.units import counted, format_count
 
 STOPS_AT = 2**31 - 3_000_000
 """Age of a database from which on the server hands out no more (varsup.c, multixact.c; before 14 2 million later)."""
@@ -79,6 +79,7 @@ def aged(
     if severity is None:
         return
     name = str(databases[0].get("datname"))
+    remedy = _remedy(now, ids, [row for row in databases if row[ids.database_age] >= warning], warning)
     yield graded(
         severity,
         "",
@@ -91,8 +92,10 @@ def aged(
             "databases": {str(row.get("datname")): row[ids.database_age] for row in databases[:_SHOWN]},
             "oldest_tables": dict(list(_tables(now, ids).items())[:_SHOWN]),
         },
-        remedy=_remedy(now, ids, databases[0], warning),
-        caution="reads all that was not frozen yet, at full speed unless vacuum_cost_delay is set; locks out no one",
+        remedy=remedy,
+        caution="reads all that was not frozen yet, at full speed unless vacuum_cost_delay is set; locks out no one"
+        if "\nVACUUM" in remedy
+        else "",
         days_left=days_left(age),
     )
 
@@ -123,13 +126,42 @@ def _tables(now: Document, ids: Ids) -> dict[str, float]:
     return found
 
 
-def _remedy(now: Document, ids: Ids, database: Row, least: float) -> str:
-    """VACUUM of what is too old, where that is known and little; else of the whole database."""
-    name = str(database.get("datname"))
-    if database.get("datallowconn") is False:
-        return f"-- {comment(name)} takes no connections: autovacuum does it, when it is on (see autovacuum-off)\n"
-    where = f"-- connected to the database {identifier(name)}; first see what keeps old rows: the check xmin-horizon\n"
-    tables = [each for each, age in _tables(now, ids).items() if age >= least] if name == now.db_name else []
-    if not tables or len(tables) > _SHOWN:
-        return f"{where}VACUUM;\n"
-    return where + "".join(f"VACUUM {each};\n" for each in tables)
+def _remedy(now: Document, ids: Ids, databases: list[Row], least: float) -> str:
+    """VACUUM of what is too old, in each database that can be connected to; then what becomes of the others."""
+    opened = [row for row in databases if row.get("datallowconn") is not False]
+    words = "; first see what keeps old rows: the check xmin-horizon"
+    lines = []
+    for row in opened[:_SHOWN]:
+        lines += [
+            f"-- connected to the database {identifier(str(row.get('datname')))}{words}",
+            *_vacuum(now, ids, row, least),
+        ]
+        words = ":"
+    if len(opened) > _SHOWN:
+        more = counted(len(opened) - _SHOWN, "more database")
+        lines.append(f"-- and {more}; in a shell, all that take connections: vacuumdb --all")
+    closed = [row for row in databases if row.get("datallowconn") is False]
+    lines += [line for row in closed[:_SHOWN] for line in _closed(now, ids, row)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _vacuum(now: Document, ids: Ids, database: Row, least: float) -> list[str]:
+    """Of the tables that are too old, where those are known and few; else of the whole database."""
+    is_own = database.get("datname") == now.db_name
+    tables = [each for each, age in _tables(now, ids).items() if age >= least] if is_own else []
+    return [f"VACUUM {each};" for each in tables] if tables and len(tables) <= _SHOWN else ["VACUUM;"]
+
+
+def _closed(now: Document, ids: Ids, database: Row) -> list[str]:
+    """Of a database that takes no connections, as template0."""
+    name = identifier(str(database.get("datname")))
+    age = now.number_setting(ids.setting) or ids.usual
+    return [
+        f"-- {name} takes no connections: autovacuum freezes it by itself, from {age:,.0f} {ids.name} on",
+        f"-- ({ids.setting}), where it is off, too, once nothing keeps old rows. By hand, as a superuser in psql:",
+        f"-- ALTER DATABASE {name} ALLOW_CONNECTIONS true;",
+        f"-- \\connect {name}",
+        "-- VACUUM FREEZE;",
+        f"-- \\connect {identifier(now.db_name or 'postgres')}",
+        f"-- ALTER DATABASE {name} ALLOW_CONNECTIONS false;",
+    ]

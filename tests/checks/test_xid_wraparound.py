@@ -7,7 +7,7 @@ import pytest
 from pgdoctor_lib.checks.document import Document
 from pgdoctor_lib.finding import Severity
 from tests.checks.conftest import Doctor, judged, paste, planted
-from tests.postgres.server import Server
+from tests.postgres.server import Database, Server
 
 MILLION = 1_000_000
 BURN = """DO $$ BEGIN FOR i IN 1..210000 LOOP
@@ -86,11 +86,45 @@ def test_the_remedy_names_the_oldest_tables_of_the_connected_database() -> None:
     assert found.remedy.splitlines()[1:] == ["VACUUM;"]
 
 
-def test_a_database_that_takes_no_connections() -> None:
-    row = {"datname": "template0", "datallowconn": False, "datfrozenxid_age": 900 * MILLION}
-    settings = [{"name": "autovacuum_freeze_max_age", "setting": "200000000"}]
-    [found] = judged("xid-wraparound", planted(databases=[row], settings=settings))
-    assert found.remedy.startswith("-- template0 takes no connections")
+SETTINGS = [{"name": "autovacuum_freeze_max_age", "setting": "200000000"}]
+TEMPLATE = {"datname": "template0", "datallowconn": False, "datfrozenxid_age": 950 * MILLION}
+
+
+def test_a_database_that_takes_no_connections(database: Database) -> None:
+    [found] = judged("xid-wraparound", planted(databases=[TEMPLATE], settings=SETTINGS))
+    first, *lines = found.remedy.splitlines()
+    assert first.startswith("-- template0 takes no connections: autovacuum freezes it by itself, from 200,000,000")
+    assert found.caution == ""
+    name, names = database.name, []
+    for statement in [
+        line.removeprefix("-- ") for line in lines if line.startswith(("-- ALTER", "-- VACUUM", "-- \\"))
+    ]:
+        if statement.startswith("\\connect "):
+            name = statement.removeprefix("\\connect ")
+            names.append(name)
+        else:
+            database.server.sql(statement, dbname=name)
+    assert names == ["template0", "postgres"]
+    row = "SELECT datallowconn, age(datfrozenxid) < 1000 FROM pg_database WHERE datname = 'template0'"
+    assert database.sql(row) == [(False, True)]
+
+
+def test_several_databases_of_which_one_takes_none() -> None:
+    old = [{"datname": f"db {n}", "datallowconn": True, "datfrozenxid_age": (900 - n) * MILLION} for n in range(12)]
+    young = {"datname": "young", "datallowconn": True, "datfrozenxid_age": 399 * MILLION}
+    [found] = judged("xid-wraparound", planted(databases=[young, TEMPLATE, *old], settings=SETTINGS))
+    assert "database template0 has" in found.summary
+    lines = found.remedy.splitlines()
+    assert lines[:4] == [
+        '-- connected to the database "db 0"; first see what keeps old rows: the check xmin-horizon',
+        "VACUUM;",
+        '-- connected to the database "db 1":',
+        "VACUUM;",
+    ]
+    assert lines.count("VACUUM;") == 10
+    assert lines[20] == "-- and 2 more databases; in a shell, all that take connections: vacuumdb --all"
+    assert lines[21].startswith("-- template0 takes no connections") and "young" not in found.remedy
+    assert found.caution.startswith("reads all that was not frozen yet")
 
 
 def test_days_left() -> None:
