@@ -79,8 +79,8 @@ class _Part:
     points: list[Point] = field(default_factory=list)
 
 
-def read(db: Db, sources: Sequence[str], span: Span) -> dict[str, Series]:
-    """Of each source that there is."""
+def read(db: Db, sources: Sequence[str], span: Span, width_s: float = 0.0) -> dict[str, Series]:
+    """Of each source that there is. `width_s`: in the steps of a series that was read before, in place of its own."""
     span = replace(span, names=[name for name in span.names if name in BY_NAME])
     found: dict[str, Series] = {}
     groups: dict[tuple[int, float], list[str]] = defaultdict(list)
@@ -89,7 +89,7 @@ def read(db: Db, sources: Sequence[str], span: Span) -> dict[str, Series]:
     for (step_s, interval_s), identities in groups.items():
         parts = _parts(db, identities, step_s, interval_s, span)
         for identity in identities:
-            found[identity] = _series(parts[identity], step_s or interval_s, span)
+            found[identity] = _series(parts[identity], width_s or step_s or interval_s, span)
     return found
 
 
@@ -101,11 +101,15 @@ def with_siblings(db: Db, sources: Sequence[str], span: Span) -> dict[str, Serie
         for source, series in found.items()
     }
     siblings = _siblings(db, [source for source, names in lacking.items() if names])
-    names = list(dict.fromkeys(name for source in siblings for name in lacking[source]))
-    others = read(db, sorted({each for some in siblings.values() for each in some}), replace(span, names=names))
-    for source, some in siblings.items():
-        for sibling in some:
-            found[source] = _filled(found[source], others[sibling], lacking[source])
+    alike: dict[float, list[str]] = defaultdict(list)
+    for source in siblings:
+        alike[found[source].step_s].append(source)
+    for width_s, some in alike.items():
+        names = list(dict.fromkeys(name for source in some for name in lacking[source]))
+        others = read(db, sorted({each for s in some for each in siblings[s]}), replace(span, names=names), width_s)
+        for source in some:
+            for sibling in [each for each in siblings[source] if each in others]:
+                found[source] = _filled(found[source], others[sibling], lacking[source])
     return found
 
 
@@ -135,8 +139,6 @@ def _siblings(db: Db, sources: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _filled(own: Series, other: Series, names: Sequence[str]) -> Series:
-    if len(other.times) != len(own.times):
-        return own
     values, peaks = dict(own.values), dict(own.peaks)
     for name in names:
         values[name] = _either(values[name], other.values[name])
@@ -179,7 +181,8 @@ def rollups(db: Db, sources: Sequence[str], step_s: int, since: float, until: fl
             (*some, step_s, since - step_s, until),
         ):
             with suppress(Unreadable):
-                found[identity].append(unpack_rollup(at, step_s, data))
+                rollup = unpack_rollup(at, step_s, data)
+                found[identity].append(rollup)
     return found
 
 
@@ -193,7 +196,8 @@ def points(db: Db, sources: Sequence[str], since: float, until: float) -> dict[s
             (*some, since, until),
         ):
             with suppress(Unreadable):
-                found[identity].append(unpack_point(at, data))
+                point = unpack_point(at, data)
+                found[identity].append(point)
     return found
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from pgdoctor_lib.receiver.metrics import PLACE
 from pgdoctor_lib.receiver.store import Retention, Store
+from pgdoctor_lib.receiver.store.series import points as points_of
 from pgdoctor_lib.receiver.store.series import rollups
 from tests.receiver.store.documents import T0, counters, snapshot
 
@@ -108,6 +109,35 @@ def test_what_is_the_servers_is_taken_from_the_database_that_tells_it(store: Sto
     assert told == {"speaker": [3, 3, 3], "silent": [3, 3, 3], "elsewhere": [None, None, None]}
 
 
+@pytest.mark.parametrize(
+    ("interval_s", "speakers_s", "hours", "points", "step_s"),
+    [(15, (15, 15), 6, 150, 150), (300, (60,), 1, 60, 300), (61, (62,), 1, 300, 61), (62, (61,), 1, 300, 62)],
+)
+def test_what_is_the_servers_comes_in_the_steps_of_the_database_that_lacks_it(
+    store: Store, interval_s: float, speakers_s: tuple[float, ...], hours: int, points: int, step_s: float
+) -> None:
+    for second in range(0, 901, 15):
+        for number, pause in enumerate(speakers_s):
+            if second % round(pause, -1) == 0:
+                activity = {"rows": [], "total": {"by_state": {"active": second}}, "more": 0}
+                at = T0 + second
+                store.keep(
+                    snapshot(at, name=f"s{number}", interval_s=pause, database=counters(1), activity=activity), at
+                )
+        if second % interval_s == 0:
+            at = T0 + second
+            store.keep(snapshot(at, name="silent", interval_s=interval_s, database=counters(1)), at)
+    (silent,) = [source.id for source in store.sources() if source.name == "silent"]
+    found = store.series(silent, ["activity.active"], T0 + 900 - 3600 * hours, T0 + 900, points)
+    assert found is not None
+    assert found.step_s == step_s
+    whole = [at for at in found.times if T0 + step_s < at <= T0 + 900 - step_s]
+    assert whole
+    for at, value in zip(found.times, found.values["activity.active"], strict=True):
+        if at in whole:
+            assert value == pytest.approx(at - T0, abs=62)
+
+
 @pytest.mark.parametrize(("points", "step_s"), [(200, 60), (24, 300), (3, 3600)])
 def test_rollups_and_their_newest_part_give_the_same(store: Store, points: int, step_s: int) -> None:
     """Three hours of 10 commits a second, the last hour of 20; the last minutes are not summed up yet."""
@@ -169,6 +199,19 @@ def test_steps_have_no_holes_where_snapshots_are_far_apart(store: Store, interva
     assert [each.at for each in found] == [T0 + 300 * place for place in range(int((end - T0) / 300))]
     for name, value in ((COMMITS, 10), (SIZE, 7)):
         assert [each.means[PLACE[name]] for each in found] == pytest.approx([value] * len(found), rel=1e-4)
+
+
+def test_what_is_damaged_is_left_out(store: Store) -> None:
+    for minute in range(31):
+        store.keep(snapshot(T0 + 60 * minute, database=counters(600 * minute)), T0 + 60 * minute)
+    while store.roll_up(T0 + 3000):
+        pass
+    store._db.run("UPDATE rollup SET data = ?", (b"damaged",))
+    assert rollups(store._db, [_only(store)], 300, T0, T0 + 1800) == {}
+    assert _rollups(store) == pytest.approx([10] * 5)
+    store._db.run("UPDATE point SET data = ?", (b"damaged",))
+    assert points_of(store._db, [_only(store)], T0, T0 + 1800) == {}
+    assert set(_rollups(store)) == {None}
 
 
 def _rollups(store: Store) -> list[float | None]:
