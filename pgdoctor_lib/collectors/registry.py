@@ -102,9 +102,9 @@ def every_s(section: str) -> float | None:
     return CADENCES_S[query(section).meta.get("cadence", "cycle")] if section in names() else None
 
 
-def fits(name: str, server: Facts | Kind) -> bool:
-    """Whether `<name>.sql` makes sense on this server."""
-    return query(name).fits(server.has, in_recovery=server.in_recovery)
+def fits(name: str, kind: Kind) -> bool:
+    """Whether `<name>.sql` makes sense on such a server."""
+    return query(name).fits(kind.has, in_recovery=kind.in_recovery)
 
 
 def sections(facts: Facts, query_text: QueryText) -> list[Asked]:

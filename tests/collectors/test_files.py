@@ -34,7 +34,7 @@ def columns(dsn: str) -> dict[str, list[str]]:
     """The columns of every file that is for this server, each with its type."""
     with connect(Dsn.parse(dsn, {})) as session:
         facts = session.facts
-        statements = {name: query(name).sql(facts.has, **VARIABLES) for name in names() if fits(name, facts)}
+        statements = {name: query(name).sql(facts.has, **VARIABLES) for name in names() if fits(name, facts.kind)}
     connection = psycopg2.connect(dsn)
     connection.set_session(readonly=True)
     try:
