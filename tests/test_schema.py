@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from psycogreen.gevent import gevent_wait_callback
 from psycopg2.extensions import set_wait_callback
 
-from pgdoctor_lib.collectors.run import collect
+from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.snapshot import Agent, Snapshot, new_id
 from tests.postgres.server import Database, Server
@@ -32,7 +32,7 @@ def cooperative_psycopg2():
 
 
 def snapshot(dsn: str) -> Any:
-    collected = collect(Dsn.parse(dsn, {}), 20)
+    collected = Collecting(Dsn.parse(dsn, {}), 20).once()
     agent = Agent("1.0.0", "mon-1", 12345)
     made = Snapshot(new_id(), 1705312800.0, 14.25, agent, "production", ("production",), 60.0, collected)
     return json.loads(made.body())

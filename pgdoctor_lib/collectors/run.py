@@ -292,28 +292,21 @@ class _Come:
     session: Session | None = None
 
 
-def collect(dsn: Dsn, limit: int, budget_s: float = BUDGET_S, query_text: QueryText = "masked") -> Collected:
-    """Connect, collect everything, disconnect, within about `budget_s`. Raises as `Collecting.once`."""
-    return Collecting(dsn, limit, query_text).once(budget_s)
-
-
 def run(
     session: Session,
-    budget_s: float = BUDGET_S,
-    query_text: QueryText = "masked",
-    memory: Memory | None = None,
-    server: Memory | None = None,
-    patience_s: float = math.inf,
+    budget_s: float,
+    query_text: QueryText,
+    memory: Memory,
+    server: Memory | None,
+    patience_s: float,
 ) -> Collected:
-    """What is due by these memories, in this session, but for statements; without any: everything.
+    """What is due by these memories, in this session, but for statements.
 
     `server`: for the server's sections, None where another database brings them along. A third of the time is for the
     one statement of what each cycle asks, half of it for what is asked alone; once that takes longer than `patience_s`,
     the rest is left to the next cycle. A collector that fails costs its own section. Raises `DatabaseError` when the
     connection is lost.
     """
-    if memory is None:
-        memory = server = Memory()
     facts, now = session.facts, time.monotonic()
     asked = _due(facts, query_text, memory, server, now)
     answers = ask(session, asked, budget_s, patience_s)

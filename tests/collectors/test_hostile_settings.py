@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pgdoctor_lib.collectors.memory import Memory
-from pgdoctor_lib.collectors.run import Collecting, Routine, collect
+from pgdoctor_lib.collectors.run import Collecting, Routine
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.connect import connect
@@ -55,7 +55,7 @@ def test_a_standby_whose_transactions_would_be_serializable(
     follower = standby(newest_server)
     try:
         dsn = Dsn.parse(follower.dsn(database.name, database.role, database.password), {})
-        assert "database" in {section.name for section in collect(dsn, 20).sections}
+        assert "database" in {section.name for section in Collecting(dsn, 20).once().sections}
     finally:
         database.drop()
 
@@ -79,7 +79,7 @@ def test_an_idle_session_is_not_ended(make_server: Callable[..., Server]) -> Non
 def test_the_shells_commands_are_not_told(make_server: Callable[..., Server]) -> None:
     command = "sshpass -p hunter1 scp %p b: && curl -u me:hunter2 -H 'Authorization: Bearer hunter3' && mysql -phunter4"
     server = make_server(archive_mode="on", archive_command=command, restore_command=command)
-    found = collect(Dsn.parse(server.dsn(), {}), 20)
+    found = Collecting(Dsn.parse(server.dsn(), {}), 20).once()
     [settings] = [json.loads(section.json) for section in found.sections if section.name == "settings"]
     told = {row["name"]: row["setting"] for row in settings["rows"]}
     assert (told["archive_command"], told["restore_command"]) == ("***", "***")

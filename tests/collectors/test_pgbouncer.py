@@ -12,7 +12,6 @@ from jsonschema import Draft202012Validator, FormatChecker
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.pgbouncer import MOST
 from pgdoctor_lib.collectors.run import Collecting, Routine
-from pgdoctor_lib.collectors.run import collect as collect_from
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.deadline import deadline
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded
@@ -55,7 +54,7 @@ def test_a_client_that_waits(newest_server: Server, make_bouncer: MakeBouncer) -
     waiting.start()
     try:
         wait_for(lambda: mine(bouncer.show("POOLS"), "database", "postgres")["maxwait"], "nobody waits")
-        collected = collect_from(dsn(bouncer.dsn()), 20)
+        collected = Collecting(dsn(bouncer.dsn()), 20).once()
     finally:
         cursor.execute("COMMIT")
         waiting.join()
@@ -88,7 +87,7 @@ def test_statistics_have_their_units(newest_server: Server, make_bouncer: MakeBo
     with bouncer.connect("postgres", "postgres").cursor() as cursor:
         for _ in range(3):
             cursor.execute("SELECT pg_sleep(0.1)")
-    [row] = section(collect_from(dsn(bouncer.dsn()), 20))["stats"]
+    [row] = section(Collecting(dsn(bouncer.dsn()), 20).once())["stats"]
     assert (row["database"], row["total_query_count"], row["total_xact_count"]) == ("postgres", 3, 3)
     assert 300_000 <= row["total_query_time_us"] < 20_000_000
     assert {"avg_query_time_us", "avg_wait_time_us", "total_wait_time_us"} <= set(row)
@@ -101,7 +100,7 @@ def test_rows_are_bounded_and_secrets_are_not_told(newest_server: Server, make_b
     bouncer = make_bouncer(
         newest_server, {"other": CANARY}, many, auth_query=f"SELECT '{CANARY}', $1", server_check_query=f"-- {CANARY}"
     )
-    [only] = collect_from(dsn(bouncer.dsn()), 20).sections
+    [only] = Collecting(dsn(bouncer.dsn()), 20).once().sections
     told = json.loads(only.json)
     assert (len(told["databases"]), told["more"]["databases"]) == (MOST, 50)
     assert CANARY not in only.json
@@ -111,13 +110,13 @@ def test_rows_are_bounded_and_secrets_are_not_told(newest_server: Server, make_b
 def test_who_is_not_allowed_is_told_what_to_do(newest_server: Server, make_bouncer: MakeBouncer) -> None:
     bouncer = make_bouncer(newest_server)
     with pytest.raises(DatabaseError) as caught:
-        collect_from(dsn(bouncer.dsn(user="outsider")), 20)
+        Collecting(dsn(bouncer.dsn(user="outsider")), 20).once()
     assert str(caught.value) == "not allowed; name the user in stats_users in pgbouncer.ini, and RELOAD"
 
 
 def test_a_snapshot_is_what_the_schema_says(newest_server: Server, make_bouncer: MakeBouncer) -> None:
     bouncer = make_bouncer(newest_server)
-    collected = collect_from(dsn(bouncer.dsn()), 20)
+    collected = Collecting(dsn(bouncer.dsn()), 20).once()
     made = Snapshot(new_id(), 1705312800.0, 14.25, Agent("1.0.0", "mon-1", 12345), "b", (), 60.0, collected)
     Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(json.loads(made.body()))
     known = SCHEMA["properties"]["sections"]["properties"]["pgbouncer"]["properties"]
@@ -213,7 +212,7 @@ def test_a_pool_that_is_exhausted_costs_the_snapshot(newest_server: Server, make
     bouncer.connect("postgres", "postgres").cursor().execute("BEGIN; SELECT 1")
     with pytest.raises(DatabaseError, match="no answer"):
         connect(dsn(bouncer.dsn("postgres", "postgres") + "?connect_timeout=1"))
-    pool = mine(section(collect_from(dsn(bouncer.dsn()), 20))["pools"], "database", "postgres")
+    pool = mine(section(Collecting(dsn(bouncer.dsn()), 20).once())["pools"], "database", "postgres")
     assert (pool["cl_active"], pool["sv_active"], pool["sv_idle"]) == (1, 1, 0)
 
 

@@ -1,20 +1,28 @@
 """One statement for all; a collector that fails costs its own section, and is named with what mends it."""
 
+import math
+
 import psycopg2
 import pytest
 
 from pgdoctor_lib.collectors import top_queries
 from pgdoctor_lib.collectors.memory import Memory
 from pgdoctor_lib.collectors.registry import small_number, took_ms
-from pgdoctor_lib.collectors.run import run
+from pgdoctor_lib.collectors.run import BUDGET_S, run
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.errors import DatabaseError
 from pgdoctor_lib.postgres.connect import connect
+from pgdoctor_lib.postgres.session import Session
+from pgdoctor_lib.snapshot import Collected
 from tests.collectors.conftest import Collect
 from tests.postgres.server import Database, Server
 from tests.waiting import wait_for
 
 SECTIONS = {"activity", "database", "indexes", "locks", "replication", "settings", "tables"}  # and more
+
+
+def everything(session: Session, memory: Memory) -> Collected:
+    return run(session, BUDGET_S, "masked", memory, memory, math.inf)
 
 
 def test_everything_is_collected(database: Database, collect: Collect) -> None:
@@ -30,9 +38,9 @@ def test_one_round_trip(newest_database: Database, monkeypatch: pytest.MonkeyPat
     with connect(Dsn.parse(newest_database.dsn, {})) as session:
         sent: list[str] = []
         query, memory = session.query, Memory()
-        run(session, memory=memory, server=memory)
+        everything(session, memory)
         monkeypatch.setattr(session, "query", lambda sql, *rest: sent.append(sql) or query(sql, *rest))
-        run(session, memory=memory, server=memory)
+        everything(session, memory)
     assert [statement.split()[0] for statement in sent] == ["SELECT"]
 
 
@@ -91,7 +99,7 @@ def test_a_lost_connection_is_not_a_collector_that_failed(newest_database: Datab
         [(pid,)] = session.query("SELECT pg_backend_pid()")
         newest_database.sql("SELECT pg_terminate_backend(%s)", (int(pid or 0),))
         with pytest.raises(DatabaseError, match="terminating connection|closed the connection"):
-            run(session)
+            everything(session, Memory())
 
 
 def test_slow_queries_end(newest_database: Database, monkeypatch: pytest.MonkeyPatch, collect: Collect) -> None:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit  # noqa: E402
 
 from gevent.pool import Pool  # noqa: E402
 
-from pgdoctor_lib.collectors.run import collect  # noqa: E402
+from pgdoctor_lib.collectors.run import Collecting  # noqa: E402
 from pgdoctor_lib.config.dsn import Dsn  # noqa: E402
 from pgdoctor_lib.deadline import deadline  # noqa: E402
 from pgdoctor_lib.errors import DatabaseError, DeadlineExceeded  # noqa: E402
@@ -74,7 +74,7 @@ def _run(numbered: tuple[int, tuple[str, Serve]], dsn: str) -> None:
 def _outcome(dsn: Dsn) -> dict[str, object]:
     try:
         with deadline(many.CYCLE_S, "the cycle"):
-            collected = collect(dsn, 20, BUDGET_S)
+            collected = Collecting(dsn, 20).once(BUDGET_S)
         body = _sealed(collected)
     except (DatabaseError, DeadlineExceeded) as error:
         return {"kind": type(error).__name__, "said": [str(error)], "json": True}

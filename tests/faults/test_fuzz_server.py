@@ -18,7 +18,7 @@ from psycopg2.extensions import set_wait_callback
 
 from pgdoctor_lib.collectors.json_text import MAX_CHARS, MAX_DIGITS, NO_JSON, is_json
 from pgdoctor_lib.collectors.registry import sections
-from pgdoctor_lib.collectors.run import collect
+from pgdoctor_lib.collectors.run import Collecting
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.postgres.server import parse_facts
 from tests.faults import many
@@ -99,7 +99,7 @@ def test_a_section_that_is_no_json_costs_only_itself(text: bytes) -> None:
     set_wait_callback(gevent_wait_callback)
     try:
         with serving(lambda client: OneSpoiled(text).serve(client)) as port:
-            collected = collect(Dsn.parse(f"postgresql://u@127.0.0.1:{port}/d", {}), 20)
+            collected = Collecting(Dsn.parse(f"postgresql://u@127.0.0.1:{port}/d", {}), 20).once()
     finally:
         set_wait_callback(None)
     parts = sections(healthy_facts(), "masked")
