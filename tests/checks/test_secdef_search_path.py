@@ -34,6 +34,25 @@ def test_functions_and_procedures(database: Database, doctor: Callable[..., Doct
     assert path == ['search_path="my "".app", pg_temp']
 
 
+def test_a_schema_in_which_every_role_may_create(database: Database, doctor: Callable[..., Doctor]) -> None:
+    database.sql('CREATE SCHEMA "Open"; GRANT ALL ON SCHEMA "Open", public TO PUBLIC')
+    database.sql("CREATE SCHEMA shut; GRANT USAGE ON SCHEMA shut TO PUBLIC")
+    function(database, "public.pay()")
+    function(database, "public.pay_all()")
+    function(database, '"Open".pay()')
+    function(database, "shut.pay()")
+    paths = doctor(database, "secdef-search-path")
+    found = paths.sick()
+    assert found.remedy.count("REVOKE") == 2 and "REVOKE CREATE ON SCHEMA shut" not in found.remedy
+    assert found.remedy.index("REVOKE CREATE ON SCHEMA public FROM PUBLIC;") < found.remedy.index("ALTER ROUTINE")
+    assert "every role may create in it" in found.remedy and "search_path = pg_catalog, pg_temp" in found.remedy
+    assert "roles that create tables there by this right alone cannot any more" in found.caution
+    paste(database, found.remedy)
+    paths.healthy()
+    may = "SELECT count(*) FROM pg_namespace, aclexplode(nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE'"
+    assert database.sql(may) == [(0,)]
+
+
 def test_a_function_of_a_role_that_is_no_superuser(database: Database, doctor: Callable[..., Doctor]) -> None:
     function(database, "public.pay()")
     database.sql(f'GRANT ALL ON SCHEMA public TO "{database.role}"; ALTER FUNCTION pay() OWNER TO "{database.role}"')
