@@ -76,9 +76,13 @@ class _Body(Input):
 
 
 class _Handler(WSGIHandler):
-    """One connection. `idle`: since its last answer no whole head of a request has come."""
+    """One connection. `idle`: since its last answer, at `idle_since` (monotonic), no whole head of a request has come.
 
-    idle = True
+    `gone`: it was too slow, had to make room, or its client left.
+    """
+
+    idle, gone = True, False
+    idle_since = 0.0
     server: "Server"
     _head: Timeout
     _body: _Body
@@ -95,7 +99,7 @@ class _Handler(WSGIHandler):
 
     def handle_one_request(self) -> Any:
         """Wait for a request's first byte, give its head a deadline, answer."""
-        self.idle = True
+        self.idle, self.idle_since = True, clock.SYSTEM.elapsed()
         patience = _IDLE_S if self.environ else _HEAD_S
         try:
             if not gevent.with_timeout(patience, self.rfile.peek, 1, timeout_value=b""):
@@ -140,11 +144,12 @@ class _Handler(WSGIHandler):
         return environ
 
     def handle_one_response(self) -> None:
-        """The head is here: from now on the exchange as a whole has a deadline."""
+        """The head is here: from now on the exchange has a deadline, and what is left of its body one of its own."""
         self.idle = False
         self._head.close()
         with Timeout(_EXCHANGE_S):
             super().handle_one_response()
+        if not self.gone:
             bounds = (_TOO_LONG_S, _TOO_LONG_BYTES) if self.code == _TOO_LONG else (_LINGER_S, _LINGER_BYTES)
             self._body.discard(*bounds)
         if self._body.unread or self.server.closed:
@@ -154,6 +159,7 @@ class _Handler(WSGIHandler):
         """What the application let through. A client that left or was too slow is not worth a line."""
         self.close_connection = True
         if issubclass(t, Timeout | GreenletExit | OSError):
+            self.gone = True
             return
         self.server.warn(f"internal error: {t.__name__}: {one_line(str(v))}")
         if not self.headers_sent:
@@ -209,13 +215,14 @@ class Server(WSGIServer):
         return len(self._seats) < _MOST_CONNECTIONS or self._evict(list(self._seats))
 
     def _evict(self, seats: list[Any]) -> bool:
-        """The oldest one without a request, else the one whose body is longest on its way."""
+        """The one that has waited longest without a request, else the one whose body is longest on its way."""
         handlers = {seat: self._seats[seat][1] for seat in seats}
-        idle = [seat for seat, handler in handlers.items() if handler.idle]
+        idle = {seat: handler.idle_since for seat, handler in handlers.items() if handler.idle}
         slow = {seat: since for seat, handler in handlers.items() if (since := handler.slow_since) is not None}
         if not idle and not slow:
             return False
-        seat = idle[0] if idle else min(slow, key=lambda each: slow[each])
+        waiting = idle or slow
+        seat = min(waiting, key=lambda each: waiting[each])
         del self._seats[seat]
         seat.kill(block=False)
         return True
