@@ -89,13 +89,16 @@ _PACES = {"minutes": "every five minutes", "hourly": "once an hour", "daily": "o
 _FINDINGS = ("opened", "resolved", "worse", "milder")
 
 
+def is_later(first: Document, second: Document) -> bool:
+    """Whether `first` is the later one of the same database: then they are to be exchanged."""
+    return _is_same(first, second) and first.collected_at > second.collected_at
+
+
 def compare(first: Document, second: Document) -> Difference:
-    """What is different in `second`. `UsageError` where it is the earlier one of the same database."""
-    same_server = _identifier(first) == _identifier(second)
-    same = same_server and first.db_name == second.db_name
-    if same and first.collected_at > second.collected_at:
+    """What is different in `second`. `UsageError` where `first` is the later one, or one of them makes no sense."""
+    if is_later(first, second):
         raise UsageError("the first snapshot is the later one", hint="exchange them")
-    not_compared: dict[str, str] = {}
+    same, not_compared = _is_same(first, second), dict[str, str]()
 
     def attempt(what: str, read: Callable[[], Any], nothing: Any) -> Any:
         try:
@@ -107,7 +110,7 @@ def compare(first: Document, second: Document) -> Difference:
     return Difference(
         first,
         second,
-        tuple(_notes(first, second, same_server)),
+        tuple(_notes(first, second)),
         attempt("settings", lambda: [*_settings(first, second)], ()),
         attempt("extensions", lambda: [*_extensions(first, second)], ()),
         attempt("schema", lambda: [*_schema(first, second)], ()),
@@ -153,10 +156,16 @@ def _identifier(document: Document) -> str:
     return str(found or "")
 
 
-def _notes(first: Document, second: Document, same_server: bool) -> Iterator[str]:
+def _is_same(first: Document, second: Document) -> bool:
+    """Whether they are of one database."""
+    return _identifier(first) == _identifier(second) and first.db_name == second.db_name
+
+
+def _notes(first: Document, second: Document) -> Iterator[str]:
     if first.db_name != second.db_name:
         yield f"these are two databases: {first.db_name} and {second.db_name}"
-    if not same_server and _identifier(first) and _identifier(second):
+    one, other = _identifier(first), _identifier(second)
+    if one and other and one != other:
         yield "these are two servers, or a cluster that was made anew: counters are compared as they stand"
     if first.db_version != second.db_version:
         yield f"{first.db_version} before, {second.db_version} now"

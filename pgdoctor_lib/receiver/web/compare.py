@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pgdoctor_lib.checks.document import Document
-from pgdoctor_lib.errors import UsageError
 from pgdoctor_lib.finding import Finding
 from pgdoctor_lib.receiver.store.model import Event, Source
 from pgdoctor_lib.receiver.web import frame, parts
 from pgdoctor_lib.receiver.web.ask import Ask
 from pgdoctor_lib.receiver.web.latest import attempt
-from pgdoctor_lib.report.compare import Changed, Difference
+from pgdoctor_lib.report.compare import Changed, Difference, is_later
 from pgdoctor_lib.report.compare import compare as compare_documents
 from pgdoctor_lib.report.statements import Statement, Statements
 from pgdoctor_lib.snapshot import iso_time
@@ -109,12 +108,12 @@ def _short(title: str) -> str:
 
 def compared(first: Side, second: Side) -> Compared | None:
     """None where one of them has no snapshot."""
-    if first.document is None or second.document is None:
+    one, other = first.document, second.document
+    if one is None or other is None:
         return None
-    try:
-        return Compared(compare_documents(first.document, second.document), first, second)
-    except UsageError:  # the second is the earlier one
-        return Compared(compare_documents(second.document, first.document), second, first)
+    if is_later(one, other):
+        return Compared(compare_documents(other, one), second, first)
+    return Compared(compare_documents(one, other), first, second)
 
 
 def changes(found: Sequence[Changed], first: str, second: str) -> str:

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from pgdoctor_lib.checks.document import Document, NotExamined, Part, Row
 from pgdoctor_lib.collectors.registry import every_s, is_servers
+from pgdoctor_lib.errors import UsageError
 from pgdoctor_lib.receiver.store.model import Source
 
 _MOST_SIBLINGS = 8
@@ -64,9 +65,9 @@ def attempt(read: Callable[[], T], nothing: T) -> tuple[T, str]:
     """What was read, or `nothing` and in one line why. A snapshot may hold anything: it costs one part of a page."""
     try:
         return read(), ""
-    except NotExamined as why:
+    except (NotExamined, UsageError) as why:
         return nothing, str(why)
-    except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError, OSError) as error:
         return nothing, f"not as PostgreSQL tells it: {type(error).__name__}"
 
 
