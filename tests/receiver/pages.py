@@ -81,7 +81,8 @@ def put(client: Client, sections: dict[str, Any], ago_s: float = 0, name: str = 
         "schema_version": 1, "snapshot_id": new_id(at), "collected_at": iso_time(at),
         "database": {"name": name, "interval_s": 60, "tags": []}, "meta": {}, "sections": sections, **more,
     }  # fmt: skip
-    answer = client.post(json.dumps(document).encode())
+    body = json.dumps(document).replace("Infinity", "1e999")  # which is JSON
+    answer = client.post(body.encode())
     assert answer.status == 201, answer.text
     return str(answer.json["source_id"])
 

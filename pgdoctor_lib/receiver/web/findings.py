@@ -21,6 +21,7 @@ from pgdoctor_lib.report.html import parts as report
 PAGE_ROWS = 15
 _MOST_CHARS = 400
 _MOST_HTML = 9_000  # of what is folded up, all in all
+_MOST_DEEP = 20  # one within the other
 _HIDDEN = ("tree", "root")
 
 
@@ -113,7 +114,7 @@ def _read(data: Mapping[str, Any]) -> Finding | None:
         return None
 
 
-def _line(told: Told, drawing: _Drawing, *, is_open: bool = False) -> str:
+def _line(told: Told, drawing: _Drawing, depth: int = 0, *, is_open: bool = False) -> str:
     drawing.seen.add(told.key)
     finding, word = told.finding, told.finding.severity.word
     below = [each for each in drawing.all if each.finding.because_of == finding.id and each.key not in drawing.seen]
@@ -124,7 +125,7 @@ def _line(told: Told, drawing: _Drawing, *, is_open: bool = False) -> str:
         f'<summary><span class="badge {word}">{word}</span>'
         f'<span class="said">{parts.one_line(finding.summary, _MOST_CHARS)}{count}</span>'
         f'<span class="quiet">{_when(told, drawing.ask.now)}</span></summary><div class="inside">'
-        f"{_inside(told, below, drawing)}</div></details>"
+        f"{_inside(told, below, drawing, depth)}</div></details>"
     )
 
 
@@ -140,19 +141,26 @@ def _count(finding: Finding, below: Sequence[Told], drawing: _Drawing) -> str:
     return f"{words}, {worst.word}" if worst > finding.severity else words
 
 
-def _inside(told: Told, below: Sequence[Told], drawing: _Drawing) -> str:
+def _inside(told: Told, below: Sequence[Told], drawing: _Drawing, depth: int) -> str:
     finding = told.finding
-    follows = "".join(_line(each, drawing) for each in below)
+    if depth >= _MOST_DEEP:
+        return _elsewhere(told, drawing)
+    follows = "".join(_line(each, drawing, depth + 1) for each in below)
     picture = drawing.drawn.get(finding.id, "")
     body = (
         f"{_facts(finding)}{picture}{''.join(_evidence(finding, bool(picture)))}{_remedy(finding)}"
         f"{f'<h3>From this follows</h3>{follows}' if follows else ''}"
     )
     if len(body) > drawing.left:
-        address = drawing.ask.link(f"{drawing.base}/findings/{told.number}")
-        return f'<p><a href="{address}">What was seen, and how to mend it</a></p>'
+        return _elsewhere(told, drawing)
     drawing.left -= len(body)
     return body
+
+
+def _elsewhere(told: Told, drawing: _Drawing) -> str:
+    """The way to its own page."""
+    address = drawing.ask.link(f"{drawing.base}/findings/{told.number}")
+    return f'<p><a href="{address}">What was seen, and how to mend it</a></p>'
 
 
 def _facts(finding: Finding) -> str:
@@ -161,8 +169,8 @@ def _facts(finding: Finding) -> str:
         pairs.append(("Of", parts.one_line(finding.subject, _MOST_CHARS)))
     if finding.threshold:
         pairs.append(("Compared with", parts.one_line(finding.threshold, _MOST_CHARS)))
-    if finding.days_left is not None:
-        pairs.append(("Left at this pace", parts.span((shapes.number(finding.days_left) or 0) * 86_400)))
+    if (days := shapes.real(finding.days_left)) is not None:
+        pairs.append(("Left at this pace", parts.span(days * 86_400)))
     if finding.more:
         pairs.append(("Like it, not told", parts.number(shapes.number(finding.more))))
     return parts.facts(pairs)

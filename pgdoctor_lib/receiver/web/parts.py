@@ -51,23 +51,29 @@ def read_at(when: float | None, now: float) -> str:
 
 def moment(when: float | None) -> str:
     """A time by the clock, with its day; seconds where they say something. UTC, as the whole page."""
-    if when is None:
+    if when is None or not (exact := _exact(when)):
         return NOTHING
-    exact = iso_time(when)
     return _time(when, f"{exact[:10]} {exact[11:16] if when % 60 == 0 else exact[11:19]}")
 
 
 def _time(when: float, told: str) -> str:
+    exact = _exact(when)
+    return f'<time datetime="{exact}" title="{exact[:10]} {exact[11:19]} UTC">{told}</time>' if exact else NOTHING
+
+
+def _exact(when: float) -> str:
+    """In ISO 8601; "" for what is beyond the calendar."""
     try:
-        exact = iso_time(when)
+        return iso_time(when)
     except (OverflowError, ValueError, OSError):
-        return NOTHING
-    return f'<time datetime="{exact}" title="{exact[:10]} {exact[11:19]} UTC">{told}</time>'
+        return ""
 
 
 def clock(when: float, span_s: float) -> str:
     """A time on an axis of that length, UTC: only what tells it from the others."""
-    exact = iso_time(when)
+    exact = _exact(when)
+    if not exact:
+        return NOTHING
     if span_s > 3 * 86_400:
         return exact[5:10]
     if span_s > 86_400:

@@ -163,8 +163,7 @@ def _at(ask: Ask) -> float | None:
 def _tables(visit: Visit, _: str) -> str:
     store, source, ask = visit.store, visit.source, _of_days(visit.ask)
     read, before = store.objects(source.id, "tables", _at(ask)), store.objects_before(source.id, "tables", ask.span[0])
-    ending = [each for each in _found(visit) if each.finding.days_left is not None]
-    return tables.view(tables.Tables(source, read, before, ending), ask, visit.foot)
+    return tables.view(tables.Tables(source, read, before, _found(visit)), ask, visit.foot)
 
 
 def _table(visit: Visit, relid: str) -> str | None:

@@ -1,7 +1,7 @@
 """Tables: how large, how they grow, what is dead in them and when they were vacuumed; and one of them over time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pgdoctor_lib.checks.document import epoch
@@ -35,12 +35,12 @@ _VACUUMS = ("vacuum", "autovacuum", "analyze", "autoanalyze")
 
 @dataclass(frozen=True)
 class Tables:
-    """What the list shows. `before`: the same at the start of the span; `ending`: findings that have an end."""
+    """What the list shows. `before`: the same at the start of the span; `told`: all findings."""
 
     source: Source
     read: Objects | None
     before: Objects | None
-    ending: Sequence[findings.Told] = field(default=())
+    told: Sequence[findings.Told]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def view(tables: Tables, ask: Ask, foot: frame.Foot) -> str:
         body += parts.empty("No snapshot told of tables yet.")
     else:
         grown = growth(read.rows, tables.before.rows if tables.before else (), "relid")
-        body += f"{ending(tables.ending)}{_listing(tables.source, grown, ask).html(read.rows, ask, read.more)}"
+        body += f"{ending(tables.told)}{_listing(tables.source, grown, ask).html(read.rows, ask, read.more)}"
     return frame.of_database(tables.source, "Tables", body, ask, foot)
 
 
@@ -104,17 +104,17 @@ def signed_bytes(value: float | None) -> str:
 
 def ending(shown: Sequence[findings.Told]) -> str:
     """What comes to an end by itself, and in how many days."""
-    known = [each for each in shown if isinstance(each.finding.days_left, int | float)]
+    known = [(days, each.finding) for each in shown if (days := shapes.real(each.finding.days_left)) is not None]
     if not known:
         return ""
-    known.sort(key=lambda each: each.finding.days_left or 0.0)
+    known.sort(key=lambda each: each[0])
     cells = [
         [
-            f"<b>{parts.span((each.finding.days_left or 0.0) * 86_400)}</b>",
-            parts.one_line(each.finding.subject, 100),
-            f'<span class="long">{parts.one_line(each.finding.summary, 240)}</span>',
+            f"<b>{parts.span(days * 86_400)}</b>",
+            parts.one_line(finding.subject, 100),
+            f'<span class="long">{parts.one_line(finding.summary, 240)}</span>',
         ]
-        for each in known[:_MOST_ENDING]
+        for days, finding in known[:_MOST_ENDING]
     ]
     more = f'<p class="quiet">and {len(known) - _MOST_ENDING} later ones</p>' if len(known) > _MOST_ENDING else ""
     return f"<section><h2>What comes to an end</h2>{parts.table(('Left', 'What', 'Why'), cells)}{more}</section>"

@@ -80,8 +80,8 @@ def _on(value: object) -> str:
 def _runs(now: Document | None) -> str:
     rows, why = rows_of(now, "progress")
     workers, _ = rows_of(now, "autovacuum")
-    known = {row.get("pid") for row in rows}
-    others = [row for row in workers if row.get("pid") not in known]
+    known = {shapes.number(row.get("pid")) for row in rows}
+    others = [row for row in workers if shapes.number(row.get("pid")) not in known]
     if not rows and not others:
         told = f"Not known: {parts.safe(why)}" if why else "Nothing is being vacuumed, analyzed, indexed or copied."
         return f'<section><h2>At work</h2><p class="quiet">{told}</p></section>'
