@@ -113,14 +113,21 @@ def _packed(raw: bytes, body: bytes) -> bytes:
 
 def _parse(body: bytes) -> object:
     outside = _outside_text(body)
-    if outside is None or outside.count(b",") + outside.count(b"[") + outside.count(b"{") > _MAX_VALUES:
+    opened = 0 if outside is None else outside.count(b"[") + outside.count(b"{")
+    if outside is None or outside.count(b",") + opened > _MAX_VALUES:
         raise Rejected(413, f"the body holds more than {_MAX_VALUES} values")
+    if outside.count(b"]") + outside.count(b"}") > opened:
+        raise _no_json()
     if _nests_deep(outside):
         raise Rejected(400, f"the body nests more than {_MAX_DEPTH} deep")
     try:
         return json.loads(body.decode("utf-8"), parse_int=_whole, parse_constant=_no_constant)
     except (ValueError, RecursionError):  # their own text may quote the body
-        raise Rejected(400, "the body is not JSON in UTF-8") from None
+        raise _no_json() from None
+
+
+def _no_json() -> Rejected:
+    return Rejected(400, "the body is not JSON in UTF-8")
 
 
 def _outside_text(body: bytes) -> bytes | None:

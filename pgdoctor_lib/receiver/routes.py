@@ -36,7 +36,7 @@ BODY_S = 30.0
 _PAUSED, _PAUSED_S = "pgdoctor_paused", 365 * 86_400
 _NOT_OURS, _AWAY = 421, 503  # under a name that is not the receiver's no style would come, either
 _METRICS_S = 8.0  # Prometheus waits for 10 s
-_MAX_FORM_BYTES = 8192
+_MAX_FORM_BYTES, _MOST_FIELDS = 8192, 10
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _VIEW, _THING = "[a-z]{1,20}", "-?[0-9]{1,20}"
 
@@ -199,7 +199,7 @@ class Application:
 
     def sign_in(self, environ: Environ) -> Response:
         """POST /login."""
-        form = parse_qs(read_body(environ, _MAX_FORM_BYTES, BODY_S).decode("latin-1"), max_num_fields=10)
+        form = _form(environ)
         to = form.get("to", ["/"])[0]
         cookie = self.guard.cookie(form.get("token", [""])[0].strip(), secure=_is_tls(environ))
         if cookie is None:
@@ -213,7 +213,7 @@ class Application:
 
     def pause(self, environ: Environ) -> Response:
         """POST /pause: for this browser pages stay as they are, or move on again."""
-        form = parse_qs(read_body(environ, _MAX_FORM_BYTES, BODY_S).decode("latin-1"), max_num_fields=10)
+        form = _form(environ)
         is_paused = bool(form.get("paused"))
         cookie = f"{_PAUSED}={'1' * is_paused}; Path=/; Max-Age={_PAUSED_S * is_paused}; HttpOnly; SameSite=Lax"
         return text_response(303, "", [("Location", login.page(form.get("to", ["/"])[0])), ("Set-Cookie", cookie)])
@@ -285,6 +285,14 @@ _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Answer]], ...] = (
     (re.compile("/logout"), {"POST": _page(Application.sign_out)}),
     (re.compile(r"/static/[0-9a-f]{12}/[A-Za-z.]{1,40}"), {"GET": _page(Application.show_asset)}),
 )
+
+
+def _form(environ: Environ) -> dict[str, list[str]]:
+    body = read_body(environ, _MAX_FORM_BYTES, BODY_S)
+    try:
+        return parse_qs(body.decode("latin-1"), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Rejected(400, "too many fields") from None
 
 
 def _address(environ: Environ) -> str:

@@ -232,3 +232,11 @@ def test_by_default_only_this_machine_reaches_it(receiver: Client) -> None:
         pytest.skip("this machine has no address but loopback")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((own, receiver.port), timeout=5)
+
+
+@pytest.mark.parametrize("path", ["/login", "/pause"])
+def test_forms_with_too_many_fields(shared: Client, path: str) -> None:
+    form = "&".join(f"a{number}=1" for number in range(11)).encode()
+    answer = shared.ask("POST", path, form)
+    assert (answer.status, answer.text) == (400, "too many fields\n")
+    assert shared.running.errors == []

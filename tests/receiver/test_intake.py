@@ -1,11 +1,13 @@
 import gzip
 import json
+import time
 import zlib
 from typing import Any
 
 import pytest
 
 from pgdoctor_lib.receiver.intake import receive
+from pgdoctor_lib.receiver.wire import Rejected
 from tests.receiver.client import TOKEN, Client, everything, head, snapshot, status_of
 
 
@@ -138,6 +140,8 @@ def test_the_rest_is_taken_as_it_comes_and_can_be_shown(shared: Client, change: 
         (b"[" + b'{"a":"b"},' * 100_000 + b"0]", 413),
         (b"[" + b'"",' * 800_000 + b'""]', 413),
         (b'["' + b'\\\\",{"a":1},"' * 100_000 + b'"]', 413),
+        (b"[]]", 400),
+        (b"}" * 1_000_000, 400),
         (b'"' + b"x" * 16 * 1024**2 + b'"', 413),
     ],
 )
@@ -166,6 +170,14 @@ def test_a_snapshot_of_very_many_values_is_taken(shared: Client) -> None:
     query = {"normalized_query": r"[\",{" * 2000 + "\\"}
     document = _changed(sections={"tables": {"rows": rows}}, top_queries=[query] * 200)
     assert shared.post(json.dumps(document).encode()).status == 201
+
+
+@pytest.mark.parametrize("bracket", [b"[", b"]", b"{", b"}", b"[]", b"{},"])
+def test_brackets_hold_nobody_up(bracket: bytes) -> None:
+    begun = time.process_time()
+    with pytest.raises(Rejected):
+        receive(bracket * (16 * 1024**2 // len(bracket)), "", None)
+    assert time.process_time() - begun < 0.4
 
 
 def test_a_gzip_bomb_costs_little(receiver: Client) -> None:
