@@ -152,7 +152,9 @@
   function lonely(column) {
     return column.some((value, at) => value != null && column[at - 1] == null && column[at + 1] == null);
   }
+  let drawing = 0;
   async function drawAll() {
+    const mine = ++drawing;
     for (const box of all(".scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     for (const [figure, { plot }] of plots) if (!figure.isConnected) (plot.destroy(), plots.delete(figure));
     if (!window.uPlot) return;
@@ -160,7 +162,7 @@
       const figures = all("figure.chart", group).map((figure) => [figure, JSON.parse(figure.dataset.chart)]);
       const asking = figures.filter(([, panel]) => !panel.times);
       for (const [figure, panel] of figures)
-        if (panel.times) draw(figure, panel, panel.times, panel.values, (!panel.own && span()) || [panel.times[0], panel.times.at(-1)]);
+        if (panel.times) draw(figure, panel, panel.times, panel.values, span() || [panel.times[0], panel.times.at(-1)]);
       if (!asking.length || !group.dataset.series) continue;
       const range = span();
       const names = [...new Set(asking.flatMap(([, panel]) => panel.lines.map((line) => line.name)))];
@@ -168,11 +170,13 @@
       const answer = await fetch(`${group.dataset.series}?metrics=${names.join(",")}&from=${range[0]}&to=${range[1]}&points=${points}&with=peaks`);
       if (!answer.ok) continue;
       const found = await answer.json();
+      if (mine !== drawing) return;
       const times = found.times.map((time) => Date.parse(time) / 1000);
       for (const [figure, panel] of asking) if (figure.isConnected) draw(figure, panel, times, found.values, range, found.peaks);
     }
   }
   function zoom(first, last) {
+    if (!span()) return;
     const address = new URL(location.href);
     for (const name of ["range", "page"]) address.searchParams.delete(name);
     address.searchParams.set("from", Math.floor(first));
@@ -182,6 +186,7 @@
     load(address.href, "push");
   }
   function zoomOut() {
+    if (!span()) return;
     const [first, last] = span(), half = (last - first) / 2, now = Date.now() / 1000;
     const end = Math.min(last + half, now);
     zoom(end - 4 * half, end);
@@ -276,9 +281,12 @@
       lost("");
       await drawAll();
     } catch (error) {
-      if (error instanceof TypeError) lost("The receiver does not answer");
-      else throw error;
+      unanswered(error);
     }
+  }
+  function unanswered(error) {
+    if (!(error instanceof TypeError)) throw error;
+    lost("The receiver does not answer");
   }
   function lost(why) {
     let line = byId("lost");
@@ -346,8 +354,9 @@
     setTimeout(() => (button.textContent = "Copy"), 1500);
   }
 
+  const redraw = () => drawAll().catch(unanswered);
   let width = innerWidth;
-  addEventListener("resize", () => innerWidth !== width && ((width = innerWidth), drawAll()));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  drawAll();
+  addEventListener("resize", () => innerWidth !== width && ((width = innerWidth), redraw()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  redraw();
 })();
