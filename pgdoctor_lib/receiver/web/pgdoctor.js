@@ -167,10 +167,10 @@
       const range = span();
       const names = [...new Set(asking.flatMap(([, panel]) => panel.lines.map((line) => line.name)))];
       const points = Math.min(300, Math.max(180, Math.round(group.clientWidth / 4)));
-      const answer = await fetch(`${group.dataset.series}?metrics=${names.join(",")}&from=${range[0]}&to=${range[1]}&points=${points}&with=peaks`);
-      if (!answer.ok) continue;
-      const found = await answer.json();
+      const found = await fetch(`${group.dataset.series}?metrics=${names.join(",")}&from=${range[0]}&to=${range[1]}&points=${points}&with=peaks`)
+        .then((answer) => answer.ok && answer.json()).catch(silent);
       if (mine !== drawing) return;
+      if (!found) continue;
       const times = found.times.map((time) => Date.parse(time) / 1000);
       for (const [figure, panel] of asking) if (figure.isConnected) draw(figure, panel, times, found.values, range, found.peaks);
     }
@@ -281,13 +281,11 @@
       lost("");
       await drawAll();
     } catch (error) {
-      unanswered(error);
+      if (error instanceof TypeError) silent();
+      else throw error;
     }
   }
-  function unanswered(error) {
-    if (!(error instanceof TypeError)) throw error;
-    lost("The receiver does not answer");
-  }
+  const silent = () => lost("The receiver does not answer");
   function lost(why) {
     let line = byId("lost");
     if (!why) return void line?.remove();
@@ -354,9 +352,8 @@
     setTimeout(() => (button.textContent = "Copy"), 1500);
   }
 
-  const redraw = () => drawAll().catch(unanswered);
   let width = innerWidth;
-  addEventListener("resize", () => innerWidth !== width && ((width = innerWidth), redraw()));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  redraw();
+  addEventListener("resize", () => innerWidth !== width && ((width = innerWidth), drawAll()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  drawAll();
 })();
