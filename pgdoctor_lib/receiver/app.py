@@ -4,13 +4,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGINT, SIGTERM
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gevent
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from pgdoctor_lib import clock, startup
+from pgdoctor_lib.deadline import deadline
+from pgdoctor_lib.errors import DeadlineExceeded
 from pgdoctor_lib.receiver.guard import Guard
 from pgdoctor_lib.receiver.place import Token
 from pgdoctor_lib.receiver.readiness import Readiness
@@ -20,7 +22,7 @@ from pgdoctor_lib.receiver.store import Extension, Retention, Store, StoreError,
 from pgdoctor_lib.receiver.tally import Tally
 from pgdoctor_lib.secret import one_line
 
-_SHUTDOWN_S = 10.0
+_SHUTDOWN_S, _CLOSE_S = 10.0, 3.0
 _PRUNE_EVERY_S, _ROLL_UP_EVERY_S = 600.0, 60.0
 _PAUSE_S = 0.05
 
@@ -55,7 +57,8 @@ class Receiver:
             loopback=is_loopback(address) and not door.sign_in,
             host=host,
             wall=clock.SYSTEM.wall,
-            project_of=self._project_of,
+            reads=_project_of(self._reader),
+            writes=_project_of(self._writer),
         )
         wall = clock.SYSTEM.wall
         ready = Readiness(self._probe, StoreError, wall)
@@ -70,19 +73,21 @@ class Receiver:
         """Of the store's database, for tables like the store's; used or not."""
         return self._writer(lambda store: store.extension())
 
-    def _project_of(self, digest: str) -> str | None:
-        return self._reader(lambda store: store.project_of(digest))
-
     def _probe(self) -> None:
-        self._reader(lambda store: store.ping())
+        if not self._reader.waiting:  # a page tells as much, and may take long
+            self._reader(lambda store: store.ping())
         self._writer(lambda store: store.check(clock.SYSTEM.wall()))
 
     def stop(self, hurry: Event) -> None:
-        """Take no more, answer what is at work (10 s, or until `hurry` is set), close the store."""
+        """Take no more, answer what is at work (10 s, or until `hurry` is set), close the store.
+
+        A store that is at work for longer is left: what is not committed is not there at the next start.
+        """
         self._upkeep.kill()
         self._server.finish(_SHUTDOWN_S, hurry)
-        self._writer.close()
-        self._reader.close()
+        with suppress(DeadlineExceeded), deadline(_CLOSE_S, "closing the store"):
+            self._writer.close()
+            self._reader.close()
 
 
 def serve(
@@ -130,7 +135,7 @@ class Clerk:
     """A store and the one thread that works on it: fsync, zlib and JSON stay off the hub, and no lock is needed.
 
     The writer and the reader are a clerk each: in WAL a page never waits for a write. `waiting`: how much work is
-    given to it and not done.
+    given to it and not done, whether somebody still waits for it or not.
     """
 
     def __init__(self, place: str, retention: Retention) -> None:
@@ -156,11 +161,7 @@ class Clerk:
             except Exception as error:  # noqa: BLE001 - carried over to the caller's greenlet
                 return _Raised(error.with_traceback(None))  # its frames hold the body, and would for some time
 
-        self.waiting += 1
-        try:
-            outcome = self._pool.apply(guarded)
-        finally:
-            self.waiting -= 1
+        outcome: T | _Raised = self._given(guarded).get()
         try:
             if isinstance(outcome, _Raised):
                 raise outcome.error
@@ -168,10 +169,27 @@ class Clerk:
         finally:
             del outcome  # the error holds this frame
 
+    def _given(self, work: Callable[[], T]) -> Any:
+        self.waiting += 1
+        try:
+            given = self._pool.spawn(work)
+        except BaseException:  # nobody waits any more, and it was not begun
+            self.waiting -= 1
+            raise
+        given.rawlink(self._done)
+        return given
+
+    def _done(self, _: object) -> None:
+        self.waiting -= 1
+
 
 @dataclass(frozen=True)
 class _Raised:
     error: Exception
+
+
+def _project_of(clerk: Clerk) -> Callable[[str], str | None]:
+    return lambda digest: clerk(lambda store: store.project_of(digest))
 
 
 def _keep_up(write: Clerk, wall: Callable[[], float], warn: Callable[[str], None], tally: Tally) -> None:
@@ -196,9 +214,9 @@ def _keep_up(write: Clerk, wall: Callable[[], float], warn: Callable[[str], None
             warn(f"store: {store.size_bytes()} bytes, more than --max-size: nothing is left that could be dropped")
         return more
 
-    pruned_at = -_PRUNE_EVERY_S
+    elapsed, pruned_at = clock.SYSTEM.elapsed, -_PRUNE_EVERY_S
     while True:
         done("roll_up", lambda store: store.roll_up(wall()))
-        if wall() - pruned_at >= _PRUNE_EVERY_S and done("prune", prune):
-            pruned_at = wall()
+        if elapsed() - pruned_at >= _PRUNE_EVERY_S and done("prune", prune):
+            pruned_at = elapsed()
         gevent.sleep(_ROLL_UP_EVERY_S)

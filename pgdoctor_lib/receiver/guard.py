@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from pgdoctor_lib.secret import Secret
 
+ProjectOf = Callable[[str], str | None]
 COOKIE = "pgdoctor"
 SIGNED_IN_S = 30 * 86_400
 _HOST = re.compile(r"(?:\[(?P<literal>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?", re.ASCII)
@@ -36,7 +37,8 @@ class Reader:
 class Guard:
     """`loopback`: bound to this machine alone, which may read; `host`: the name it was bound by.
 
-    `project_of`: whose token has this digest (`store.project_of`); `wall`: epoch seconds.
+    `reads`, `writes`: whose token has this digest (`store.project_of`), for whoever reads or writes, so that neither
+    waits for the other; `wall`: epoch seconds.
     """
 
     def __init__(
@@ -46,30 +48,26 @@ class Guard:
         loopback: bool,
         host: str,
         wall: Callable[[], float],
-        project_of: Callable[[str], str | None] = lambda _: None,
+        reads: ProjectOf,
+        writes: ProjectOf,
     ) -> None:
         self._token = token.reveal().encode("ascii")
-        self._project_of, self._wall = project_of, wall
+        self._reads, self._writes, self._wall = reads, writes, wall
         self._loopback = loopback
         self._names = {"localhost", host.lower()}
 
     def writer(self, environ: Mapping[str, str]) -> str | None:
         """The project that `Authorization: Bearer` writes to; None where it has no token."""
-        scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        return self._project(value.strip()) if scheme.lower() == "bearer" else None
+        return self._bearer(environ, self._writes)
 
     def reader(self, environ: Mapping[str, str]) -> Reader | None:
         """With a token or the cookie of somebody who had it, and on loopback; else None."""
-        project = self.writer(environ)
+        project = self._bearer(environ, self._reads)
         if project is None:
             project = self._cookie_of(environ)
         if project is not None:
             return Reader(project or None)
         return Reader(None, signed_in=False) if self._is_open_to(environ) else None
-
-    def may_write(self, environ: Mapping[str, str]) -> bool:
-        """True where `Authorization: Bearer` has a token."""
-        return self.writer(environ) is not None
 
     def is_meant(self, environ: Mapping[str, str]) -> bool:
         """False for a request under a foreign name that has nothing to show but its place."""
@@ -86,7 +84,7 @@ class Guard:
 
         It is good for `SIGNED_IN_S`. `secure`: the browser came by TLS, and is to show it there only.
         """
-        project = self._project(token)
+        project = self._project(token, self._reads)
         if project is None:
             return None
         digested = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest() if project else ""
@@ -96,12 +94,16 @@ class Guard:
         """The Set-Cookie value that takes it away. None where it did not come: by another site's form, say."""
         return _set_cookie("", 0, secure=secure) if any(_cookies(environ)) else None
 
-    def _project(self, token: str) -> str | None:
+    def _bearer(self, environ: Mapping[str, str], project_of: ProjectOf) -> str | None:
+        scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        return self._project(value.strip(), project_of) if scheme.lower() == "bearer" else None
+
+    def _project(self, token: str, project_of: ProjectOf) -> str | None:
         """Whose token it is: for the receiver's own in a time that says nothing about it."""
         given = token.encode("utf-8", "replace")
         if hmac.compare_digest(given, self._token):
             return ""
-        return self._project_of(hashlib.sha256(given).hexdigest()) if token else None
+        return project_of(hashlib.sha256(given).hexdigest()) if token else None
 
     def _pass(self, digested: str, until: str) -> str:
         """What the cookie holds: whose token, by its digest, until when, and a proof that this receiver made it."""
@@ -114,7 +116,7 @@ class Guard:
             digested, until = (*given.split("."), "")[:2]
             own = self._pass(digested, until)
             if hmac.compare_digest(given.encode(), own.encode()) and self._wall() < int(until):
-                return self._project_of(digested) if digested else ""
+                return self._reads(digested) if digested else ""
         return None
 
     def _is_open_to(self, environ: Mapping[str, str]) -> bool:

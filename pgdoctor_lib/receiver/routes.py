@@ -110,7 +110,7 @@ class Application:
         answer = methods.get("GET" if method == "HEAD" else method)
         if answer is not None:
             return answer
-        if "HTTP_AUTHORIZATION" in environ and not self.guard.may_write(environ):
+        if "HTTP_AUTHORIZATION" in environ and self.guard.writer(environ) is None:
             raise _unauthorized()  # "config test" asks by GET, and is to learn that its token is wrong
         raise Rejected(405, "wrong method", [("Allow", ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])]))])
 

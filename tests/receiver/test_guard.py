@@ -3,6 +3,7 @@ import socket
 import time
 from contextlib import closing
 from html import unescape
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -13,6 +14,13 @@ from tests.fix_daemon import Cli
 from tests.receiver.client import TOKEN, Client, head, snapshot, status_of
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def _guard(**given: Any) -> Guard:
+    def nobody(_: str) -> None:
+        return None
+
+    return Guard(Secret(TOKEN), **{"wall": time.time, "reads": nobody, "writes": nobody, **given})
 
 
 def _rebound(receiver: Client, path: str, host: str) -> int:
@@ -113,7 +121,7 @@ def test_cookies_of_others_do_not_hide_it(cli: Cli) -> None:
 
 def test_a_cookie_is_good_for_a_month() -> None:
     clock = [1e9]
-    guard = Guard(Secret(TOKEN), loopback=False, host="0.0.0.0", wall=lambda: clock[0])
+    guard = _guard(loopback=False, host="0.0.0.0", wall=lambda: clock[0])
     cookie = (guard.cookie(TOKEN) or "").partition(";")[0]
     longer = cookie.replace(str(10**9 + SIGNED_IN_S), str(10**9 + 2 * SIGNED_IN_S))
     assert longer != cookie
@@ -164,7 +172,7 @@ def test_a_projects_token_is_looked_up_once() -> None:
         asked.append(digest)
         return "red"
 
-    guard = Guard(Secret(TOKEN), loopback=True, host="127.0.0.1", wall=time.time, project_of=project_of)
+    guard = _guard(loopback=True, host="127.0.0.1", writes=project_of)
     for host in ("localhost", "pgdoctor.example.com"):
         environ = {"HTTP_HOST": host, "HTTP_AUTHORIZATION": "Bearer of-a-project"}
         assert (guard.is_meant(environ), guard.writer(environ)) == (True, "red")
