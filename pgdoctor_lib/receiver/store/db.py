@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pgdoctor_lib.receiver.store.model import Extension
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
+_CHUNK = 500  # SQLite before 3.32 takes 999 values
 
 
 class Db(Protocol):
@@ -75,3 +77,8 @@ def one(db: Db, sql: str, values: Sequence[object] = ()) -> Row | None:
 def marks(values: Sequence[object]) -> str:
     """As many `?` as there are values."""
     return ", ".join("?" * len(values))
+
+
+def chunks(values: Sequence[T]) -> list[Sequence[T]]:
+    """As many at once as a statement takes."""
+    return [values[first : first + _CHUNK] for first in range(0, len(values), _CHUNK)]

@@ -20,10 +20,10 @@ Facts = Mapping[str, Any]
 def facts(document: Mapping[str, Any], before: Facts) -> dict[str, Any]:
     """What the next snapshot is compared with: this one's, and where it is silent, what was known `before`."""
     database, schema = shapes.mapping(shapes.section(document, "database")), shapes.rows(document, "schema")
-    settings = shapes.rows(document, "settings")
+    settings, in_recovery = shapes.rows(document, "settings"), database.get("in_recovery")
     told = {
         "started_at": epoch(database.get("postmaster_start_time")),
-        "in_recovery": database.get("in_recovery"),
+        "in_recovery": in_recovery if isinstance(in_recovery, bool) else None,
         "cluster": _text(database.get("system_identifier")) or None,
         "version": _text(shapes.mapping(document.get("meta")).get("db_version")) or None,
         "schema": _text(schema[0].get("fingerprint")) if schema else None,

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from pgdoctor_lib.receiver import shapes
-from pgdoctor_lib.receiver.store.db import Db, marks, one
+from pgdoctor_lib.receiver.store.db import Db, chunks, marks, one
 from pgdoctor_lib.receiver.store.model import MOST_FINDINGS, FindingRow
 
-_MOST, _MOST_CHARS, _MOST_ID, _CHUNK = 300, 20_000, 501, 500
+_MOST, _MOST_CHARS, _MOST_ID = 300, 20_000, 501
 _WORST_FIRST = (
     "CASE {0}severity WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END, {0}since DESC,"
     ' {0}id COLLATE "C", {0}source_id'
@@ -91,8 +91,7 @@ def rows(db: Db, source: str | None, since: float | None, open_only: bool, proje
 def worst(db: Db, sources: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Of each of these the worst finding that is there, the newest of such."""
     found: dict[str, Mapping[str, Any]] = {}
-    for first in range(0, len(sources), _CHUNK):
-        some = sources[first : first + _CHUNK]
+    for some in chunks(sources):
         for source, data in db.rows(
             "SELECT source_id, data FROM (SELECT source_id, data,"
             f" row_number() OVER (PARTITION BY source_id ORDER BY {_WORST_FIRST.format('')}) AS place"

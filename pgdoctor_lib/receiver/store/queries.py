@@ -8,7 +8,7 @@ from typing import Any
 from pgdoctor_lib.receiver import shapes
 from pgdoctor_lib.receiver.store import readings
 from pgdoctor_lib.receiver.store.bodies import body_at, inflated
-from pgdoctor_lib.receiver.store.db import Db, marks, one
+from pgdoctor_lib.receiver.store.db import Db, chunks, marks, one
 from pgdoctor_lib.receiver.store.model import QuerySeries, QueryStat
 from pgdoctor_lib.receiver.store.points import Buckets
 from pgdoctor_lib.receiver.store.readings import Growth, Reading
@@ -19,7 +19,6 @@ _LIST_STEPS = 100  # less than a hundredth of a span more or less is not seen
 _SPARK = 24
 _FEW, _MARKS, _NEAR_S = 12, 5, 900.0  # fewer readings than that are eked out; so far from a mark it tells nothing of it
 _PLANS = 24
-_CHUNK = 500
 _TIME = "total_exec_time_ms"
 
 
@@ -133,7 +132,7 @@ def _chosen(slots: Sequence[int], first: int, step: float) -> list[int]:
 
 def _of_slots(db: Db, source: str, kind: str, slots: Sequence[int], of: tuple[str, object] | None) -> list[Reading]:
     found: list[tuple[float, bytes]] = []
-    for some in (slots[first : first + _CHUNK] for first in range(0, len(slots), _CHUNK)):
+    for some in chunks(slots):
         found += db.rows(
             f"SELECT at, data FROM reading WHERE source_id = ? AND kind = ? AND slot IN ({marks(some)}) ORDER BY slot",
             (source, kind, *some),
@@ -177,8 +176,7 @@ def _roles(grown: Sequence[Growth]) -> list[str]:
 
 def _texts(db: Db, source: str, queryids: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for first in range(0, len(queryids), _CHUNK):
-        some = queryids[first : first + _CHUNK]
+    for some in chunks(queryids):
         sql = f"SELECT queryid, text FROM query_text WHERE source_id = ? AND queryid IN ({marks(some)})"
         found.update(db.rows(sql, (source, *some)))
     return found

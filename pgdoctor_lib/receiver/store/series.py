@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from pgdoctor_lib.receiver.metrics import BY_NAME, PLACE
-from pgdoctor_lib.receiver.store.db import Db, marks
+from pgdoctor_lib.receiver.store.db import Db, chunks, marks
 from pgdoctor_lib.receiver.store.model import Retention, Series, Source, Unreadable
 from pgdoctor_lib.receiver.store.points import (
     Buckets,
@@ -29,7 +29,6 @@ LATE_S = 600.0  # a bucket is finished when it has been over for so long
 _TAIL_S = 3600.0  # how much longer than that it may take
 _SERVER = frozenset({"activity", "wal", "checkpointer", "bgwriter", "replication", "slots", "host"})
 _MOST_SIBLINGS = 3
-_CHUNK = 500
 _MOST_RAW = 2000
 _SELDOM_S = 330.0  # sections of the slowest pace that series are made of come every five minutes
 _TOGETHER_S = 120.0
@@ -117,14 +116,14 @@ def _siblings(db: Db, sources: Sequence[str]) -> dict[str, list[str]]:
     """By source the databases of its server that told of it, the last one first."""
     server_of: dict[str, tuple[str, str]] = {}
     spoke: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for some in _chunks(sources):
+    for some in chunks(sources):
         server_of |= {
             identity: (server, project)
             for identity, server, project in db.rows(
                 f"SELECT id, server, project FROM source WHERE id IN ({marks(some)}) AND server <> ''", some
             )
         }
-    for some in _chunks(sorted({server for server, _ in server_of.values()})):
+    for some in chunks(sorted({server for server, _ in server_of.values()})):
         for identity, server, project in db.rows(
             f"SELECT id, server, project FROM source WHERE server IN ({marks(some)}) AND spoke_at > 0"
             " ORDER BY spoke_at DESC",
@@ -174,7 +173,7 @@ def _last(values: Iterable[float]) -> float | None:
 def rollups(db: Db, sources: Sequence[str], step_s: int, since: float, until: float) -> dict[str, list[Rollup]]:
     """Finished buckets of one step, in the order of time."""
     found: dict[str, list[Rollup]] = defaultdict(list)
-    for some in _chunks(sources):
+    for some in chunks(sources):
         for identity, at, data in db.rows(
             f"SELECT source_id, at, data FROM rollup WHERE source_id IN ({marks(some)}) AND step_s = ?"
             " AND at > ? AND at < ? ORDER BY source_id, at",
@@ -189,7 +188,7 @@ def rollups(db: Db, sources: Sequence[str], step_s: int, since: float, until: fl
 def points(db: Db, sources: Sequence[str], since: float, until: float) -> dict[str, list[Point]]:
     """In the order of time."""
     found: dict[str, list[Point]] = defaultdict(list)
-    for some in _chunks(sources):
+    for some in chunks(sources):
         for identity, at, data in db.rows(
             f"SELECT source_id, at, data FROM point WHERE source_id IN ({marks(some)}) AND at >= ? AND at <= ?"
             " ORDER BY source_id, at",
@@ -243,14 +242,10 @@ def _series(part: _Part, step_s: float, span: Span) -> Series:
 
 def _intervals(db: Db, sources: Sequence[str]) -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
-    for some in _chunks(sources):
+    for some in chunks(sources):
         rows = db.rows(f"SELECT id, interval_s FROM source WHERE id IN ({marks(some)})", some)
         found += [(identity, interval_s) for identity, interval_s in rows]
     return found
-
-
-def _chunks(sources: Sequence[str]) -> list[Sequence[str]]:
-    return [sources[first : first + _CHUNK] for first in range(0, len(sources), _CHUNK)]
 
 
 def _is_lacking(name: str, values: Sequence[float | None]) -> bool:

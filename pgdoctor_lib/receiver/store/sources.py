@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from pgdoctor_lib.receiver.store.db import Db, Row, marks, one
+from pgdoctor_lib.receiver.store.db import Db, Row, chunks, marks, one
 from pgdoctor_lib.receiver.store.model import Line, Source, StoreStats
 
 _COLUMNS = (
@@ -34,8 +34,9 @@ def snapshots(db: Db, source: str, limit: int, before: float | None) -> list[Lin
         (source, *values, limit),
     )
     seqs = [row[0] for row in rows]
-    found = db.rows(f"SELECT seq FROM body WHERE seq IN ({marks(seqs)})", seqs) if seqs else []
-    there = {seq for (seq,) in found}  # not by a subquery: Citus refuses one on what is on other nodes
+    there: set[int] = set()
+    for some in chunks(seqs):  # not by a subquery: Citus refuses one on what is on other nodes
+        there.update(seq for (seq,) in db.rows(f"SELECT seq FROM body WHERE seq IN ({marks(some)})", some))
     return [replace(Line(*row[1:]), has_body=row[0] in there) for row in rows]
 
 

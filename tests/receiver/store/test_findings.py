@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from pgdoctor_lib.receiver.store import Store
+from pgdoctor_lib.receiver.store import Store, events
 from tests.receiver.store.documents import T0, counters, finding, iso, many, snapshot
 
 A, B = finding(key="a", since=T0 - 50), finding(key="b", severity="critical")
@@ -140,3 +140,10 @@ def test_the_worst_of_each_database(store: Store) -> None:
     names = {source.id: source.name for source in store.sources()}
     worst = {names[identity]: each["key"] for identity, each in store.worst_findings(list(names)).items()}
     assert worst == {"a": "b", "b": "a"}
+
+
+@pytest.mark.parametrize("odd", ["x" * 1000, {"a": 1}, 1, None])
+def test_whether_it_is_a_standby_is_yes_or_no(odd: object) -> None:
+    told = {"sections": {"database": {"in_recovery": odd}}}
+    assert "in_recovery" not in events.facts(told, {})
+    assert events.facts(told, {"in_recovery": False})["in_recovery"] is False

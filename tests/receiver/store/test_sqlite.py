@@ -1,12 +1,14 @@
 """The file: what a failure leaves of it, and many at once."""
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pgdoctor_lib.receiver.store import Store, open_store
+from pgdoctor_lib.receiver.store import Store, db, open_store
+from pgdoctor_lib.receiver.store.sqlite import SqliteDb
 from pgdoctor_lib.receiver.web import latest
 from pgdoctor_lib.receiver.web.state import state
 from tests.receiver.store.documents import T0, counters, document, many, received, snapshot
@@ -86,3 +88,16 @@ def test_a_slow_clock_is_told_from_data_that_come_late(store: Store) -> None:
     assert told("corrected", (0, 10), (1, 11), (12, 12)) == ("ok", "ok")
     slow = next(each for each in store.sources() if each.name == "slow")
     assert state(slow, T0 + 20 * 60)[0] == "stale"  # and came no more
+
+
+@pytest.mark.skipif(not hasattr(sqlite3.Connection, "setlimit"), reason="Python 3.11 can set limits")
+def test_what_older_versions_take_at_once_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SqliteDb(str(tmp_path / "serve.db"))
+    store = Store(made)
+    for number in range(20):
+        store.keep(snapshot(T0 + number, database=counters(1)), T0)
+    monkeypatch.setattr(db, "_CHUNK", 5)
+    made._db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 9)
+    lines = store.snapshots(store.sources()[0].id, 20, None)
+    assert (len(lines), all(line.has_body for line in lines)) == (20, True)
+    store.close()
