@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pgdoctor_lib.receiver.web import parts
+from pgdoctor_lib.receiver.web import parts, queries
 from pgdoctor_lib.snapshot import iso_time
 from tests.receiver.client import Client
 from tests.receiver.pages import put, visit
@@ -80,3 +80,14 @@ def test_a_long_chain_of_causes_goes_on_on_another_page(shared: Client) -> None:
         seen |= {each for each in page.ids if each.startswith("f-")}
         path = next((link for link in page.links if "/findings/" in link and link != path), "")
     assert len(seen) == 300
+
+
+def test_a_plan_of_more_nodes_than_are_shown() -> None:
+    node: dict[str, object] = {"Node Type": "Result"}
+    for number in range(300):
+        node = {"Node Type": f"Append {number}", "Plans": [{"Node Type": "Scan"}, node, *[{}] * 20_000]}
+    began = time.monotonic()
+    lines = queries._outline(node)
+    assert time.monotonic() - began < 0.5  # of the nodes that say nothing, few are looked at
+    assert [line.partition("(")[0].strip() for line in lines[:4]] == ["Append 299", "Scan", "Append 298", "Scan"]
+    assert len(lines) == 200

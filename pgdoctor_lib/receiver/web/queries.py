@@ -12,6 +12,7 @@ from pgdoctor_lib.receiver.web.listing import Column, Listing, count_of
 
 _TEXT_CHARS = 220
 _PLAN_CHARS = 20_000
+_MOST_LINES = 200
 _ALL = 0.995  # of all statements' time: the rest is lost in rounding
 
 
@@ -241,8 +242,8 @@ def _outline(found: object) -> list[str]:
     """A plan's nodes as EXPLAIN writes them, each below its parent."""
     lines: list[str] = []
     todo: list[tuple[int, object]] = [(0, found)]
-    while todo and len(lines) < 200:
-        depth, node = todo.pop(0)
+    while todo and len(lines) < _MOST_LINES:
+        depth, node = todo.pop()
         if not isinstance(node, Mapping) or not node.get("Node Type"):
             continue
         on = node.get("Relation Name") or node.get("Index Name") or node.get("CTE Name")
@@ -250,7 +251,8 @@ def _outline(found: object) -> list[str]:
         lines.append(f"{'  ' * depth}{what}  (cost {node.get('Total Cost')}, rows {node.get('Plan Rows')})")
         lines += [f"{'  ' * depth}    {key}: {_joined(node[key])}" for key in _CONDITIONS if node.get(key)]
         below = node.get("Plans")
-        todo = [(depth + 1, each) for each in below or () if isinstance(below, list)] + todo
+        if isinstance(below, list):
+            todo += [(depth + 1, each) for each in below[:_MOST_LINES][::-1]]
     return lines
 
 
