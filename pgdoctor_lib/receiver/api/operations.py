@@ -152,7 +152,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _read(
         f"{_ONE}/events",
         "listEvents",
-        "What happened, the newest first: restarts, failovers, settings, schema, marks, findings.",
+        "What happened, the newest first; at most 1,000 each of findings that opened, of those that were resolved, and"
+        " of all else: restarts, failovers, settings, schema, marks.",
         "Events",
         answers.events,
         choice("kind", "of these only", schemas.EVENTS),
