@@ -121,7 +121,7 @@ def values(document: Mapping[str, Any]) -> "array[float]":
 
 
 def _fill_quiet(found: Mapping[str, Any], read: "array[float]") -> None:
-    """Where nothing is active, the sections has null in place of a count for each kind: that is 0, not unknown."""
+    """Where nobody is active, or idle, the section has no count of that, or null: that is 0, not unknown."""
     activity = found.get("activity")
     if isinstance(activity, dict) and isinstance(activity.get("total"), dict):
         for name, place in PLACE.items():

@@ -197,7 +197,7 @@ def test_a_cause_stands_where_the_worst_that_follows_from_it_would() -> None:
     rows = [row("effect", "critical", "between"), row("warning", "warning"), row("between", "info", "cause")]
     told = findings.told([*rows, row("cause", "info"), row("hostile", "info", {})])
     assert [each.finding.check for each in told] == ["cause", "between", "effect", "warning", "hostile"]
-    shown = findings.lines(told, Ask.of(1e9, "/databases/a", ""), "/databases/a")
+    shown = findings.lines(told, Ask.of(1e9, "/databases/a", ""), "/databases/a", {})
     assert 'of cause <span class="quiet">and 1 that follows, critical</span>' in shown
     assert "of effect</span>" in shown
 
@@ -210,10 +210,10 @@ def test_where_there_may_be_more_findings_the_page_says_so() -> None:
         })])[0]
         for number in range(MOST_FINDINGS)
     ]  # fmt: skip
-    shown = findings.lines(told, ask, "/databases/a")
+    shown = findings.lines(told, ask, "/databases/a", {})
     assert f"number {findings.PAGE_ROWS}" in shown
     assert "There may be more" in shown
-    assert "There may be more" not in findings.lines(told[:-1], ask, "/databases/a")
+    assert "There may be more" not in findings.lines(told[:-1], ask, "/databases/a", {})
 
 
 def test_who_was_recorded_in_a_queue_stands_below_the_nearest_in_its_way() -> None:

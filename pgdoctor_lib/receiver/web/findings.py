@@ -69,7 +69,7 @@ class _Drawing:
         return gravest(each.finding for each in self.all)
 
 
-def lines(all_: Sequence[Told], ask: Ask, base: str, drawn: Mapping[str, str] | None = None) -> str:
+def lines(all_: Sequence[Told], ask: Ask, base: str, drawn: Mapping[str, str]) -> str:
     """A page of them; one that follows from another stands in that one. `base`: the database's; `drawn`: by id, a
     picture."""
     if not all_:
@@ -79,7 +79,7 @@ def lines(all_: Sequence[Told], ask: Ask, base: str, drawn: Mapping[str, str] | 
     roots = [each for each in all_ if each.finding.because_of not in ids]
     loops = _out_of_reach(all_, roots)
     shown, page, pages = paged([*roots, *loops], ask, PAGE_ROWS)
-    drawing = _Drawing(all_, ask, drawn or {}, base)
+    drawing = _Drawing(all_, ask, drawn, base)
     body = "".join(_line(each, drawing) for each in shown if each.key not in drawing.seen)
     return f'<div class="findings">{body}</div>{way(ask, page, pages)}{capped(len(all_))}'
 

@@ -1,7 +1,6 @@
 """What is around every view: the way to the others, the range, and on the foot how much data there is and how old."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -202,8 +201,3 @@ def _whole(title: str, top: str, body: str, foot: str, refresh_s: float, charts:
         f'{top}<main id="main" tabindex="-1">{body}</main>{foot}'
         '<div class="unseen" id="said" role="status"></div></body></html>'
     )
-
-
-def steps(items: Sequence[str]) -> str:
-    """Lines to be typed, with what copies them. Plain text."""
-    return parts.copyable("\n".join(items))

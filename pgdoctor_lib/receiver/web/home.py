@@ -212,13 +212,13 @@ def _first_steps(home: Home, signed_in: bool) -> str:
     which = "one that you signed in with" if signed_in else "PGDOCTOR_TOKEN that this receiver was started with"
     whence = "" if path else f"<p>The token is the {which}.</p>"
     lines = (
-        f"export PGDOCTOR_ENDPOINT={shlex.quote(home.endpoint)}",
-        f"export PGDOCTOR_TOKEN={token}",
-        "PGDOCTOR_DSN=postgres://user:password@host:5432/database pgdoctor daemon",
+        f"export PGDOCTOR_ENDPOINT={shlex.quote(home.endpoint)}\n"
+        f"export PGDOCTOR_TOKEN={token}\n"
+        "PGDOCTOR_DSN=postgres://user:password@host:5432/database pgdoctor daemon"
     )
     return (
         '<div class="teach"><h1>No data yet</h1><p>Three lines connect a first database. Its snapshots show up here by '
-        f"themselves.</p>{frame.steps(lines)}{whence}<p>Put your database's address in the third. The role needs"
+        f"themselves.</p>{parts.copyable(lines)}{whence}<p>Put your database's address in the third. The role needs"
         " no more than <code>GRANT pg_monitor</code>. To send more than one database, list them in a file:"
         " <code>pgdoctor config init</code> writes one.</p><p>Only want to look? <code>pgdoctor demo</code> shows"
         " everything at work, on a server of its own.</p></div>"

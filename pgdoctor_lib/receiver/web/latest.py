@@ -1,6 +1,5 @@
 """Of a database, the newest of each section: sections come at paces of their own, and a server's with one database."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -115,13 +114,15 @@ def _fresh(now: Document, places: Places) -> Places:
 def _take(now: Document, body: bytes, names: Collection[str]) -> None:
     """These sections of an older body."""
     older = _parsed(body)
-    for name in names if older is not None else ():
-        if older is not None and older.has(name):
+    if older is None:
+        return
+    for name in names:
+        if older.has(name):
             now.parts[name] = Part(older.one(name), older.taken_at(name))
 
 
 def _parsed(body: bytes) -> Document | None:
     try:
         return Document.parse(body)
-    except (ValueError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None

@@ -11,7 +11,6 @@ from pgdoctor_lib.receiver.web import parts
 from pgdoctor_lib.receiver.web.ask import Ask
 
 PAGE_ROWS = 100
-_FIELDS = ("q", "sort", "page", "show")
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ CHECKS = ("blocking-chain", "incident", "ddl-lock-queue", "deadlocks", "idle-in-
 _MOST_NODES, _MOST_RECORDED = 30, 24  # sessions in pictures of now, and of recordings
 _MOST_PAST = 25
 _MOST_SEEN, _QUERY_CHARS = 100, 200
-_SAMPLES = chart.Panel("crowd", "Sessions, second by second", "", {"waiting": "Waiting for a lock", "active": "Active"})
+_SAMPLED = {"waiting": "Waiting for a lock", "active": "Active"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _samples(row: Row, place: int) -> str:
         return ""
     times = [start + float(each[0]) for each in samples]
     values = {"active": [float(each[1]) for each in samples], "waiting": [float(each[2]) for each in samples]}
-    panel = chart.Panel(f"crowd-{place}", f"Sessions from {parts.clock(start, 60)} UTC on", "", _SAMPLES.lines)
+    panel = chart.Panel(f"crowd-{place}", f"Sessions from {parts.clock(start, 60)} UTC on", "", _SAMPLED)
     return chart.figure(panel, chart.Data((times[0], times[-1] + 1e-3), times, values), carried=True, wide=True)
 
 

@@ -45,7 +45,7 @@ class Visit:
     store: Store
     source: Source
     ask: Ask
-    project: str | None = None
+    project: str | None
 
     @property
     def foot(self) -> Foot:
@@ -77,8 +77,8 @@ def show_home(store: Store, ask: Ask, project: str | None, endpoint: str, token_
     return home.view(home.Home(sources, down, sparks, worst, endpoint, token_path), ask, foot)
 
 
-def show(store: Store, ask: Ask, project: str | None, identity: str, view: str, thing: str = "") -> str | None:
-    """A page of a database; None where there is no such thing. `thing`: which statement or table."""
+def show(store: Store, ask: Ask, project: str | None, identity: str, view: str, thing: str) -> str | None:
+    """A page of a database; None where there is no such thing. `thing`: which statement or table, "" for none."""
     source = store.source(identity)
     if source is None or (project is not None and source.project != project) or (view, bool(thing)) not in _VIEWS:
         return None
@@ -227,13 +227,13 @@ def _vacuum(visit: Visit, _: str) -> str:
 
 def _settings(visit: Visit, _: str) -> str:
     document = latest.document(visit.store, visit.source, settings.SECTIONS)
-    other = _side(visit, settings.SECTIONS, default_then=None)
+    other = _side(visit, settings.SECTIONS)
     return settings.view(settings.Settings(visit.source, document, visit.others, other), visit.ask, visit.foot)
 
 
 def _compare(visit: Visit, _: str) -> str:
     source, ask = visit.source, visit.ask
-    first = _side(visit, compare.SECTIONS, default_then=None)
+    first = _side(visit, compare.SECTIONS)
     second = None
     if first is not None:
         document = latest.document(visit.store, source, compare.SECTIONS, compare.moment_of(ask, "at"))
@@ -243,14 +243,14 @@ def _compare(visit: Visit, _: str) -> str:
     return compare.view(comparison, ask, visit.foot)
 
 
-def _side(visit: Visit, sections: tuple[str, ...], default_then: float | None) -> compare.Side | None:
+def _side(visit: Visit, sections: tuple[str, ...]) -> compare.Side | None:
     """What the address wants to compare with; None where it does not say."""
     ask = visit.ask
     other = visit.source
     if ask.text("with"):
         found = next((each for each in visit.others if each.id == ask.text("with")), None)
         other = found or visit.source
-    then = compare.moment_of(ask, "then") or default_then
+    then = compare.moment_of(ask, "then")
     if then is None and other.id == visit.source.id:
         return None
     document = latest.document(visit.store, other, sections, then)
