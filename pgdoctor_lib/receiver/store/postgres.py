@@ -53,7 +53,7 @@ class PostgresDb:
     def __init__(self, dsn: str) -> None:
         self._dsn = Dsn.parse(dsn, os.environ)
         self._connection: psycopg2.extensions.connection | None = None
-        self._is_within = False  # a transaction
+        self._is_bound = False  # to this connection: by a transaction, or the upkeep's lock
         with self._told():
             self._migrate()
         self._layout, self.extension = layout(self)
@@ -83,17 +83,15 @@ class PostgresDb:
     def transaction(self) -> Iterator[None]:
         """All that is run within, or none of it."""
         self.run("BEGIN")
-        self._is_within = True
-        try:
-            yield
-            self.run("COMMIT")
-        except BaseException:
-            if self._connection is not None:
-                with suppress(StoreError):
-                    self.run("ROLLBACK")
-            raise
-        finally:
-            self._is_within = False
+        with self._bound():
+            try:
+                yield
+                self.run("COMMIT")
+            except BaseException:
+                if self._connection is not None:
+                    with suppress(StoreError):
+                        self.run("ROLLBACK")
+                raise
 
     def lock(self, key: str) -> None:
         """To the end of the transaction, whatever receiver locks the same key."""
@@ -103,12 +101,13 @@ class PostgresDb:
     def alone(self) -> Iterator[bool]:
         """Within: False where another receiver is at the upkeep."""
         ((is_mine,),) = self.rows("SELECT pg_try_advisory_lock(?)", (_UPKEEP,))
-        try:
-            yield bool(is_mine)
-        finally:
-            if is_mine and self._connection is not None:
-                with suppress(StoreError):
-                    self.rows("SELECT pg_advisory_unlock(?)", (_UPKEEP,))
+        with self._bound():
+            try:
+                yield bool(is_mine)
+            finally:
+                if is_mine and self._connection is not None:
+                    with suppress(StoreError):
+                        self.rows("SELECT pg_advisory_unlock(?)", (_UPKEEP,))
 
     def prepare(self, now: float) -> None:
         """Make the partitions for now and what comes next."""
@@ -135,12 +134,21 @@ class PostgresDb:
         """Autovacuum does that."""
         return False
 
+    @contextmanager
+    def _bound(self) -> Iterator[None]:
+        """Within: a connection that is lost is not made anew."""
+        before, self._is_bound = self._is_bound, True
+        try:
+            yield
+        finally:
+            self._is_bound = before
+
     def _asked(self, sql: str, values: Sequence[object], take: Callable[[Any], T]) -> T:
         """What comes of a statement; where the connection turns out to be gone, of a second try on a new one.
 
         What has not ended in time may still be at work there: it is not sent again.
         """
-        tried_before = self._is_within or self._connection is None
+        tried_before = self._is_bound or self._connection is None
         while True:
             try:
                 with self._told(), self._open().cursor() as cursor:
@@ -153,8 +161,8 @@ class PostgresDb:
 
     def _open(self) -> psycopg2.extensions.connection:
         if self._connection is None:
-            if self._is_within:
-                raise psycopg2.OperationalError("the connection was lost within a transaction")
+            if self._is_bound:
+                raise psycopg2.OperationalError("the connection was lost, and what it held")
             self._connection = self._connect()
         return self._connection
 

@@ -173,6 +173,27 @@ def test_of_several_receivers_one_is_at_the_upkeep(store_dsn: str) -> None:
     other.close()
 
 
+def test_upkeep_does_not_go_on_without_its_lock(store_dsn: str, store_database: Database) -> None:
+    db = PostgresDb(store_dsn)
+    with db.alone() as is_mine:
+        assert is_mine
+        ((pid,),) = db.rows("SELECT pg_backend_pid()")
+        store_database.sql("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+        for _ in range(2):  # whoever suppresses it once does not get a new one, either
+            with pytest.raises(StoreError):
+                db.rows("SELECT 1")
+        with pytest.raises(StoreError):
+            db.many("DELETE FROM rollup WHERE at < ?", [(T0,)])
+    with db.transaction():
+        assert db.rows("SELECT 1") == [(1,)]
+    with db.alone() as is_mine:
+        assert is_mine
+        with db.transaction():
+            db.run("DELETE FROM rollup")
+        assert db.rows("SELECT 1") == [(1,)]
+    db.close()
+
+
 def _meanwhile(dsn: str, database: Database, keep: Callable[[Store], None], upkeep: Callable[[Store], object]) -> None:
     """`keep` in a transaction of one receiver, which ends when another one's `upkeep` is over, or waits for it."""
     one, other = open_store(dsn), open_store(dsn)
