@@ -58,9 +58,9 @@ def send(pid: int, number: int) -> bool:
     return True
 
 
-def remove(folder: str, seconds: float = GRACE_S) -> bool:
+def remove(folder: str) -> bool:
     """Remove the folder, again while something still writes into it; False when it stayed."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + GRACE_S
     while os.path.lexists(folder) and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.05)

@@ -89,15 +89,11 @@ class Stage:
 
     def __enter__(self) -> "Stage":
         self.folder = Path(tempfile.mkdtemp(prefix="pgdoctor-demo-", dir=_parent()))
-        self.folder.chmod(0o711)  # PostgreSQL's user passes through to its own folder
-        self.own = self.make("own")
-        self._janitor = subprocess.Popen(
-            [sys.executable, "-I", "-S", janitor.__file__, str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
+        try:
+            self._furnish()
+        except BaseException:
+            janitor.remove(str(self.folder))
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,6 +106,17 @@ class Stage:
         self._janitor.wait()
         if left:
             print(f"pgdoctor: demo: could not remove {self.folder}", file=sys.stderr)
+
+    def _furnish(self) -> None:
+        self.folder.chmod(0o711)  # PostgreSQL's user passes through to its own folder
+        self.own = self.make("own")
+        self._janitor = subprocess.Popen(
+            [sys.executable, "-I", "-S", janitor.__file__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
 
     def make(self, name: str) -> Path:
         """A new folder in the stage's, 0700."""

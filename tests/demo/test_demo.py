@@ -18,6 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
+from pgdoctor_lib.demo import parts
 from tests.fix_daemon import ROOT, Cli, Running
 from tests.postgres.fetch import installed
 from tests.waiting import wait_for
@@ -334,3 +335,14 @@ def _marks(demo: Demo) -> list[str]:
     found = demo.get("api/databases")["databases"]
     listed = [demo.get(f"api/databases/{each['id']}/events")["events"] for each in found]
     return [event["text"] for events in listed for event in events if event["kind"] == "mark"]
+
+
+def test_what_fails_at_the_beginning_leaves_no_folder(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(subprocess, "Popen", fails)
+    with pytest.raises(OSError, match="no more processes"), parts.Stage(parts.Wishes()):
+        pass
+    assert list(temporary.iterdir()) == []
