@@ -41,7 +41,7 @@ def serve(  # noqa: PLR0913  (a parameter an option)
     keep_1h: str = "730d",
     max_size: str | None = None,
 ) -> int:
-    """Take snapshots over HTTP, keep them in one file, show them on a page. Ctrl+C stops it."""
+    """Take snapshots over HTTP, keep them in a file or in PostgreSQL, show them on a page. Ctrl+C stops it."""
     from pgdoctor_lib.receiver import app, place
     from pgdoctor_lib.receiver.store import is_dsn
 

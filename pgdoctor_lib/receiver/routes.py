@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs
 
@@ -73,7 +73,7 @@ class Application:
     token_path: str | None
     warn: Callable[[str], None]
     ready: Readiness
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """WSGI."""

@@ -65,7 +65,7 @@ def length(name: str, about: str, default: str) -> Parameter:
     return Parameter(name, about, schema, read, read(default))
 
 
-def choice(name: str, about: str, words: Sequence[str], default: str | None = None) -> Parameter:
+def choice(name: str, about: str, words: Sequence[str]) -> Parameter:
     """One of some words."""
 
     def read(given: str) -> str:
@@ -73,8 +73,7 @@ def choice(name: str, about: str, words: Sequence[str], default: str | None = No
             raise ValueError(f"must be one of {', '.join(words)}")
         return given
 
-    schema: Schema = {"type": "string", "enum": list(words), **({"default": default} if default else {})}
-    return Parameter(name, about, schema, read, default)
+    return Parameter(name, about, {"type": "string", "enum": list(words)}, read)
 
 
 def choices(name: str, about: str, words: Sequence[str]) -> Parameter:
