@@ -27,7 +27,7 @@ def test_a_file_is_read_anew_when_it_changes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("anew", [False, True], ids=["one source", "a source each time, as notices have"])
 def test_the_redactor_knows_the_last_ones_alone(tmp_path: Path, anew: bool) -> None:
     path = tmp_path / "token"
-    tokens = [f"canary-{anew}-{number}" for number in range(8)]
+    tokens = [f"tern-{anew}-{number}" for number in range(8)]
     source = TokenSource(Endpoint(URL, token_file=str(path)))
     for token in tokens:
         (tmp_path / "new").write_text(token)
