@@ -113,7 +113,7 @@ class Session:
         if self.prepares and again:
             self._keep_within(timeout_s)
             return self._rows(f"{self._prepared_as(sql)}{_arguments(values)}", width)
-        limits = self._limits(timeout_s, transaction_read_only="on", plan_cache_mode="force_generic_plan")
+        limits = self._limits(timeout_s, transaction_read_only="on")
         return self._rows(f"{limits}; {_filled(sql, values)}", width)
 
     def _keep_within(self, timeout_s: float) -> None:

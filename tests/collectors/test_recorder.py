@@ -22,9 +22,9 @@ from pgdoctor_lib.collectors.recorder import (
     SAMPLE_S,
     Recorder,
     Recording,
-    Usual,
 )
 from pgdoctor_lib.collectors.run import Collecting, Routine
+from pgdoctor_lib.collectors.usual import Usual
 from pgdoctor_lib.config import QueryText
 from pgdoctor_lib.config.dsn import Dsn
 from pgdoctor_lib.config.values import Lines
