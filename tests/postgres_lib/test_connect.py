@@ -142,7 +142,8 @@ def test_a_connection_that_is_given_up_on_is_closed_at_once(silent: int) -> None
 
 
 def test_many_silent_hosts_share_the_time(newest_server: Server, silent: int) -> None:
-    hosts = f"host={','.join(['127.0.0.1'] * 81)} port={f'{silent},' * 80}{newest_server.port}"
+    live = ",".join([str(newest_server.port)] * 3)  # each has 0.1 s to answer: on a busy machine one may miss it
+    hosts = f"host={','.join(['127.0.0.1'] * 83)} port={f'{silent},' * 80}{live}"
     outcome = patched("shared", f"{hosts} user=postgres dbname=postgres {PLAIN}")
     assert outcome["result"] == "postgres"
     assert outcome["took_s"] < SOON_S  # not eighty times half a second
